@@ -1,0 +1,58 @@
+//! Events that the device reports: flow-log records and security-association notices.
+
+use crate::fields::{abi_enum, abi_struct};
+use crate::flow::FlowKey;
+
+abi_enum! {
+    /// Kind of an event.
+    pub enum EventKind: u8 {
+        /// Flow log: flow began (B).
+        FlowBegin = 1,
+        /// Flow log: flow continues, counters since the last record (C).
+        FlowContinue = 2,
+        /// Flow log: flow ended, counters since the last record (E).
+        FlowEnd = 3,
+        /// Flow log: flow denied (D).
+        FlowDeny = 4,
+        /// An SA reached a soft limit: time for a new one.
+        SaSoftLimit = 5,
+        /// An SA reached a hard limit and is dead.
+        SaHardLimit = 6,
+        /// An SA was retired and its keys wiped.
+        SaRetired = 7,
+        /// The device was reset; `subject` holds the low half of the new generation.
+        Reset = 8,
+    }
+}
+
+abi_struct! {
+    /// One event.
+    pub struct Event: 96 {
+        /// Device time, in nanoseconds.
+        time_ns: u64,
+        /// Frames since the last record (flow log).
+        packets: u64,
+        /// Octets since the last record (flow log).
+        octets: u64,
+        /// SA or association of the event, or 0.
+        subject: u32,
+        /// VNI of the port.
+        vni: u32,
+        /// Port number.
+        port: u16,
+        /// `EventKind`.
+        kind: u8,
+        /// `EncryptionCode`.
+        code: u8,
+        /// `DropReason` of a denied flow, else 0xff.
+        reason: u8,
+        /// Zero.
+        reserved: [u8; 3],
+        /// Flow (flow log).
+        key: FlowKey,
+        /// Zero.
+        reserved2: [u8; 8],
+    }
+}
+
+impl crate::fields::FieldType for FlowKey {}
