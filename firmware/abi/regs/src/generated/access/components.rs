@@ -1,0 +1,8 @@
+//! SystemRDL component definitions
+#![allow(non_camel_case_types)] // needed for type normalization suffixes
+
+use super::_root; // alias to root module of generated code
+
+pub mod fault_code_e;
+pub mod mailbox_error_e;
+pub mod sealnic_pf;

@@ -1,0 +1,70 @@
+//! Register: Capability: associations
+
+#[allow(unused_imports)]
+use super::_root; // alias to root module of generated code
+
+/// Capability: associations
+///
+/// Size of the association table.
+#[repr(transparent)]
+#[derive(Copy, Clone, Eq, PartialEq)]
+pub struct CapAssociations(u32);
+
+unsafe impl Send for CapAssociations {}
+unsafe impl Sync for CapAssociations {}
+
+impl core::default::Default for CapAssociations {
+    fn default() -> Self {
+        Self(0x0)
+    }
+}
+
+impl peakrdl_rust::reg::Register for CapAssociations {
+    type Regwidth = u32;
+    type Accesswidth = u32;
+    type Access = peakrdl_rust::access::R;
+    type ByteEndian = peakrdl_rust::endian::LittleEndian;
+    type WordEndian = peakrdl_rust::endian::LittleEndian;
+
+    unsafe fn from_raw(val: Self::Regwidth) -> Self {
+        Self(val)
+    }
+
+    fn to_raw(self) -> Self::Regwidth {
+        self.0
+    }
+}
+
+impl CapAssociations {
+    pub const COUNT_OFFSET: usize = 0;
+    pub const COUNT_WIDTH: usize = 32;
+    pub const COUNT_MASK: u32 = 0xFFFF_FFFF;
+
+    /// Count
+    ///
+    /// Greatest number of associations.
+    #[inline(always)]
+    #[allow(clippy::missing_panics_doc)]
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        let val = (self.0 >> Self::COUNT_OFFSET) & Self::COUNT_MASK;
+        val
+    }
+}
+
+impl core::fmt::Debug for CapAssociations {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("CapAssociations").field("count", &self.count()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_default() {
+        let reg = CapAssociations::default();
+        assert_eq!(reg.count(), 0);
+    }
+}

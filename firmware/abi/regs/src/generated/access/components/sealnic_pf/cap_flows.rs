@@ -1,0 +1,70 @@
+//! Register: Capability: flows
+
+#[allow(unused_imports)]
+use super::_root; // alias to root module of generated code
+
+/// Capability: flows
+///
+/// Size of the flow table.
+#[repr(transparent)]
+#[derive(Copy, Clone, Eq, PartialEq)]
+pub struct CapFlows(u32);
+
+unsafe impl Send for CapFlows {}
+unsafe impl Sync for CapFlows {}
+
+impl core::default::Default for CapFlows {
+    fn default() -> Self {
+        Self(0x0)
+    }
+}
+
+impl peakrdl_rust::reg::Register for CapFlows {
+    type Regwidth = u32;
+    type Accesswidth = u32;
+    type Access = peakrdl_rust::access::R;
+    type ByteEndian = peakrdl_rust::endian::LittleEndian;
+    type WordEndian = peakrdl_rust::endian::LittleEndian;
+
+    unsafe fn from_raw(val: Self::Regwidth) -> Self {
+        Self(val)
+    }
+
+    fn to_raw(self) -> Self::Regwidth {
+        self.0
+    }
+}
+
+impl CapFlows {
+    pub const COUNT_OFFSET: usize = 0;
+    pub const COUNT_WIDTH: usize = 32;
+    pub const COUNT_MASK: u32 = 0xFFFF_FFFF;
+
+    /// Count
+    ///
+    /// Greatest number of flow entries.
+    #[inline(always)]
+    #[allow(clippy::missing_panics_doc)]
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        let val = (self.0 >> Self::COUNT_OFFSET) & Self::COUNT_MASK;
+        val
+    }
+}
+
+impl core::fmt::Debug for CapFlows {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("CapFlows").field("count", &self.count()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_default() {
+        let reg = CapFlows::default();
+        assert_eq!(reg.count(), 0);
+    }
+}

@@ -1,0 +1,70 @@
+//! Register: Generation, high half
+
+#[allow(unused_imports)]
+use super::_root; // alias to root module of generated code
+
+/// Generation, high half
+///
+/// The other half of the generation. It only changes in a reset: read high, low, high and begin again when the two reads of the high half differ.
+#[repr(transparent)]
+#[derive(Copy, Clone, Eq, PartialEq)]
+pub struct GenerationHi(u32);
+
+unsafe impl Send for GenerationHi {}
+unsafe impl Sync for GenerationHi {}
+
+impl core::default::Default for GenerationHi {
+    fn default() -> Self {
+        Self(0x0)
+    }
+}
+
+impl peakrdl_rust::reg::Register for GenerationHi {
+    type Regwidth = u32;
+    type Accesswidth = u32;
+    type Access = peakrdl_rust::access::R;
+    type ByteEndian = peakrdl_rust::endian::LittleEndian;
+    type WordEndian = peakrdl_rust::endian::LittleEndian;
+
+    unsafe fn from_raw(val: Self::Regwidth) -> Self {
+        Self(val)
+    }
+
+    fn to_raw(self) -> Self::Regwidth {
+        self.0
+    }
+}
+
+impl GenerationHi {
+    pub const VALUE_OFFSET: usize = 0;
+    pub const VALUE_WIDTH: usize = 32;
+    pub const VALUE_MASK: u32 = 0xFFFF_FFFF;
+
+    /// Value
+    ///
+    /// Bits 63 to 32 of the generation.
+    #[inline(always)]
+    #[allow(clippy::missing_panics_doc)]
+    #[must_use]
+    pub fn value(&self) -> u32 {
+        let val = (self.0 >> Self::VALUE_OFFSET) & Self::VALUE_MASK;
+        val
+    }
+}
+
+impl core::fmt::Debug for GenerationHi {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("GenerationHi").field("value", &self.value()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_default() {
+        let reg = GenerationHi::default();
+        assert_eq!(reg.value(), 0);
+    }
+}
