@@ -106,7 +106,7 @@ fn every_field_of_the_access_lies_where_the_offsets_say() {
     /// Fields that decode into an enumeration have tests of their own below.
     const NOT_WALKED: [u32; Register::ALL.len()] = {
         let mut masks = [0; Register::ALL.len()];
-        masks[Register::Status as usize] = offsets::status::FAULT_CODE_MASK;
+        masks[Register::Status as usize] = status::FAULT_CODE_MASK;
         masks[Register::MailboxStatus as usize] = offsets::mailbox_status::ERROR_CODE_MASK;
         masks
     };
