@@ -16,6 +16,7 @@ pub mod fields;
 pub mod flow;
 pub mod mailbox;
 pub mod object;
+pub mod registers;
 
 pub use counter::{Counter, DropReason};
 pub use object::{Capability, EncryptionCode, Enforcement, MappingKind};
