@@ -1,0 +1,259 @@
+//! AES-GCM with a 96-bit nonce and a 128-bit tag (NIST SP 800-38D), from the crates `aes` and `ghash`.
+//!
+//! [`Aead`] is all that the record layer asks of a cipher, so that a fused kernel can stand beside [`AesGcm`] in [`Backend`]
+//! and be chosen once per key.
+
+use aes::{Aes128Enc, Aes256Enc};
+use cipher::array::Array;
+use cipher::consts::{U16, U32};
+use cipher::typenum::Unsigned;
+use cipher::{
+    Block, BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt, BlockSizeUser, KeyInit, ParBlocks,
+};
+use ghash::GHash;
+use ghash::universal_hash::{UhfBackend, UhfClosure, UniversalHash};
+use subtle::ConstantTimeEq;
+
+use crate::record_config::CipherSuite;
+
+/// Length of the tag in octets.
+pub(crate) const TAG_LEN: usize = 16;
+
+/// Length of the nonce in octets.
+pub(crate) const NONCE_LEN: usize = 12;
+
+/// Authenticated encryption in place, under one key.
+pub(crate) trait Aead {
+    /// Encrypts `data` and returns the tag over `aad` and the ciphertext. The caller never repeats a nonce.
+    fn seal_in_place(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], data: &mut [u8]) -> [u8; TAG_LEN];
+
+    /// Checks `tag` in constant time, and decrypts `data` only when it fits. After `false`, `data` is the ciphertext as
+    /// it came in, so that another nonce can be tried.
+    #[must_use]
+    fn open_in_place(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], data: &mut [u8], tag: &[u8; TAG_LEN]) -> bool;
+}
+
+/// The AEAD of one key, chosen when the key is installed.
+pub(crate) enum Backend {
+    Aes128(AesGcm<Aes128Enc>),
+    Aes256(AesGcm<Aes256Enc>),
+}
+
+impl Backend {
+    /// Expands the first `suite.key_len()` octets of `key`.
+    pub(crate) fn new(suite: CipherSuite, key: &[u8; 32]) -> Self {
+        match suite {
+            CipherSuite::Aes128Gcm => Self::Aes128(AesGcm::new(Aes128Enc::new(first_half(key)))),
+            CipherSuite::Aes256Gcm => Self::Aes256(AesGcm::new(Aes256Enc::new(key.into()))),
+        }
+    }
+}
+
+impl Aead for Backend {
+    fn seal_in_place(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], data: &mut [u8]) -> [u8; TAG_LEN] {
+        match self {
+            Self::Aes128(gcm) => gcm.seal_in_place(nonce, aad, data),
+            Self::Aes256(gcm) => gcm.seal_in_place(nonce, aad, data),
+        }
+    }
+
+    fn open_in_place(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], data: &mut [u8], tag: &[u8; TAG_LEN]) -> bool {
+        match self {
+            Self::Aes128(gcm) => gcm.open_in_place(nonce, aad, data, tag),
+            Self::Aes256(gcm) => gcm.open_in_place(nonce, aad, data, tag),
+        }
+    }
+}
+
+/// AES on single blocks: record-number masks and key check values.
+pub(crate) enum BlockCipher {
+    Aes128(Aes128Enc),
+    Aes256(Aes256Enc),
+}
+
+impl BlockCipher {
+    /// Expands the first `suite.key_len()` octets of `key`.
+    pub(crate) fn new(suite: CipherSuite, key: &[u8; 32]) -> Self {
+        match suite {
+            CipherSuite::Aes128Gcm => Self::Aes128(Aes128Enc::new(first_half(key))),
+            CipherSuite::Aes256Gcm => Self::Aes256(Aes256Enc::new(key.into())),
+        }
+    }
+
+    pub(crate) fn encrypt(&self, block: [u8; 16]) -> [u8; 16] {
+        let mut block = Array::from(block);
+        match self {
+            Self::Aes128(aes) => aes.encrypt_block(&mut block),
+            Self::Aes256(aes) => aes.encrypt_block(&mut block),
+        }
+        block.into()
+    }
+}
+
+fn first_half(key: &[u8; 32]) -> &Array<u8, U16> {
+    let key: &Array<u8, U32> = key.into();
+    key.split_ref::<U16>().0
+}
+
+/// GCM over a block cipher whose key is expanded. Both parts are wiped on drop by the `zeroize` features of their crates.
+pub(crate) struct AesGcm<C> {
+    aes: C,
+    /// GHASH under H, with nothing hashed yet; cloned for each record.
+    ghash: GHash,
+}
+
+impl<C: BlockCipherEncrypt<BlockSize = U16>> AesGcm<C> {
+    fn new(aes: C) -> Self {
+        let mut h = Block::<C>::default();
+        aes.encrypt_block(&mut h);
+        let ghash = GHash::new(&h);
+        zeroize::Zeroize::zeroize(h.as_mut_slice());
+        Self { aes, ghash }
+    }
+
+    /// GHASH over the additional data, the ciphertext and their lengths.
+    fn hash(&self, aad: &[u8], ciphertext: &[u8]) -> [u8; TAG_LEN] {
+        let mut lengths = [0; 16];
+        lengths[..8].copy_from_slice(&(aad.len() as u64 * 8).to_be_bytes());
+        lengths[8..].copy_from_slice(&(ciphertext.len() as u64 * 8).to_be_bytes());
+        let mut ghash = self.ghash.clone();
+        ghash.update_with_backend(HashAll {
+            parts: [aad, ciphertext, &lengths],
+        });
+        ghash.finalize().into()
+    }
+}
+
+impl<C: BlockCipherEncrypt<BlockSize = U16>> Aead for AesGcm<C> {
+    fn seal_in_place(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], data: &mut [u8]) -> [u8; TAG_LEN] {
+        let mut mask = [0; TAG_LEN];
+        self.aes.encrypt_with_backend(CounterMode {
+            nonce,
+            mask: Some(&mut mask),
+            data,
+        });
+        xor_tag(self.hash(aad, data), &mask)
+    }
+
+    fn open_in_place(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], data: &mut [u8], tag: &[u8; TAG_LEN]) -> bool {
+        let mut mask = [0; TAG_LEN];
+        self.aes.encrypt_with_backend(CounterMode {
+            nonce,
+            mask: Some(&mut mask),
+            data: &mut [],
+        });
+        let expected = xor_tag(self.hash(aad, data), &mask);
+        if !bool::from(expected.ct_eq(tag)) {
+            return false;
+        }
+        self.aes.encrypt_with_backend(CounterMode {
+            nonce,
+            mask: None,
+            data,
+        });
+        true
+    }
+}
+
+fn xor_tag(hash: [u8; TAG_LEN], mask: &[u8; TAG_LEN]) -> [u8; TAG_LEN] {
+    (u128::from_ne_bytes(hash) ^ u128::from_ne_bytes(*mask)).to_ne_bytes()
+}
+
+/// Counter mode over a whole record in one call of the cipher, so that round keys are loaded once.
+struct CounterMode<'a> {
+    nonce: &'a [u8; NONCE_LEN],
+    /// Where the encrypted first counter block goes, which masks the tag.
+    mask: Option<&'a mut [u8; TAG_LEN]>,
+    /// XORed with the key stream of the counter blocks 2, 3 and so on.
+    data: &'a mut [u8],
+}
+
+impl CounterMode<'_> {
+    fn counter_block(prefix: u128, counter: u32) -> Array<u8, U16> {
+        (prefix | u128::from(counter)).to_be_bytes().into()
+    }
+}
+
+impl BlockSizeUser for CounterMode<'_> {
+    type BlockSize = U16;
+}
+
+impl BlockCipherEncClosure for CounterMode<'_> {
+    #[inline(always)]
+    fn call<B: BlockCipherEncBackend<BlockSize = U16>>(self, backend: &B) {
+        let mut prefix = [0; 16];
+        prefix[..NONCE_LEN].copy_from_slice(self.nonce);
+        let prefix = u128::from_be_bytes(prefix);
+        if let Some(mask) = self.mask {
+            let mut block = Self::counter_block(prefix, 1);
+            backend.encrypt_block_inplace(&mut block);
+            *mask = block.into();
+        }
+        // Records are far shorter than the 2^32 blocks after which the counter would wrap.
+        let mut counter = 2_u32;
+        let batch = B::ParBlocksSize::USIZE;
+        let mut rest = self.data;
+        // A batch costs about as much as half as many single blocks, so it is worth it from there on.
+        while rest.len().div_ceil(16) * 2 > batch && batch > 1 {
+            let mut stream = ParBlocks::<B>::default();
+            for (at, block) in stream.iter_mut().enumerate() {
+                *block = Self::counter_block(prefix, counter + at as u32);
+            }
+            backend.encrypt_par_blocks_inplace(&mut stream);
+            let (now, later) = rest.split_at_mut(rest.len().min(batch * 16));
+            xor_blocks(now, &stream);
+            counter += batch as u32;
+            rest = later;
+        }
+        for chunk in rest.chunks_mut(16) {
+            let mut block = Self::counter_block(prefix, counter);
+            backend.encrypt_block_inplace(&mut block);
+            xor_blocks(chunk, core::slice::from_ref(&block));
+            counter += 1;
+        }
+    }
+}
+
+/// XORs `data` with as much of `stream` as it needs.
+#[inline(always)]
+fn xor_blocks(data: &mut [u8], stream: &[Array<u8, U16>]) {
+    let (whole, tail) = data.as_chunks_mut::<16>();
+    for (octets, key) in whole.iter_mut().zip(stream) {
+        *octets = (u128::from_ne_bytes(*octets) ^ u128::from_ne_bytes((*key).into())).to_ne_bytes();
+    }
+    if let Some(key) = stream.get(whole.len()) {
+        for (octet, key) in tail.iter_mut().zip(key) {
+            *octet ^= key;
+        }
+    }
+}
+
+/// GHASH over several parts, each padded with zeros to whole blocks, in one call of the hash.
+struct HashAll<'a> {
+    parts: [&'a [u8]; 3],
+}
+
+impl BlockSizeUser for HashAll<'_> {
+    type BlockSize = U16;
+}
+
+impl UhfClosure for HashAll<'_> {
+    #[inline(always)]
+    fn call<B: UhfBackend<BlockSize = U16>>(self, backend: &mut B) {
+        for part in self.parts {
+            let (blocks, tail) = Array::<u8, U16>::slice_as_chunks(part);
+            let (batches, singles) = Array::<_, B::ParBlocksSize>::slice_as_chunks(blocks);
+            for batch in batches {
+                backend.proc_par_blocks(batch);
+            }
+            for block in singles {
+                backend.proc_block(block);
+            }
+            if !tail.is_empty() {
+                let mut padded = Array::default();
+                padded[..tail.len()].copy_from_slice(tail);
+                backend.proc_block(&padded);
+            }
+        }
+    }
+}
