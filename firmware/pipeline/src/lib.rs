@@ -1,2 +1,4 @@
-//! To be written.
+//! The SealNIC pipeline and the control plane over it.
 #![no_std]
+
+pub mod frame;

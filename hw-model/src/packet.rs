@@ -1,0 +1,52 @@
+//! Frames at the edges of a device.
+
+use sealnic_firmware::frame::{HEADROOM, TAILROOM};
+
+/// Where a frame enters or leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Edge {
+    /// The VM behind a port number.
+    Vf(u16),
+    /// The underlay.
+    Wire,
+    /// The host's exception path.
+    Host,
+}
+
+pub use sealnic_firmware::frame::{Offload, Segmentation};
+
+/// A frame with its time and with room around it, so that headers and tag are written in place.
+#[derive(Clone)]
+pub struct Packet {
+    pub(crate) storage: Vec<u8>,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    /// Time at the edge, in nanoseconds.
+    pub time_ns: u64,
+    /// The giver's name for this frame; what it becomes (segments, records) keeps it. Not visible on any wire.
+    pub tag: u64,
+    /// What the VM asks for, or may rely on (VIRTIO 1.2 section 5.1.6).
+    pub offload: Offload,
+}
+
+impl Packet {
+    /// A frame (without FCS) at a time.
+    #[must_use]
+    pub fn new(frame: &[u8], time_ns: u64, tag: u64) -> Self {
+        let mut storage = vec![0; HEADROOM + frame.len() + TAILROOM];
+        storage[HEADROOM..HEADROOM + frame.len()].copy_from_slice(frame);
+        Self { storage, start: HEADROOM, end: HEADROOM + frame.len(), time_ns, tag, offload: Offload::default() }
+    }
+
+    /// The frame's octets.
+    #[must_use]
+    pub fn frame(&self) -> &[u8] {
+        &self.storage[self.start..self.end]
+    }
+
+    /// The frame's octets, to be changed (impairments, tests).
+    #[must_use]
+    pub fn frame_mut(&mut self) -> &mut [u8] {
+        &mut self.storage[self.start..self.end]
+    }
+}
