@@ -1,2 +1,77 @@
-//! To be written.
-fn main() {}
+//! The project's tasks: everything that CI runs and everything that a developer runs besides plain `cargo`.
+//!
+//! It depends on no other crate of the workspace, so that it still builds, and can regenerate files, while they do not.
+//!
+//! * [`ci`]: the steps of CI, one after another, and the test run
+//! * [`regs`]: files generated from `sealnic.rdl` and from the shared structures
+//! * [`firmware`]: the firmware crates on a bare-metal target
+//! * [`setup`]: what a machine has and lacks
+//! * [`campaign`]: long runs: benchmarks, fuzzing, mutation testing
+//! * [`shell`]: running commands
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
+
+mod campaign;
+mod ci;
+mod firmware;
+mod regs;
+mod setup;
+mod shell;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+usage: cargo xtask TASK
+
+  ci                    all that CI runs: fmt, clippy, regs --check, firmware check, test, doc
+  test [ARGS]           the workspace's tests (ARGS go to the test runner) and the documentation's
+  regs [--check]        regenerate, or compare, what follows from sealnic.rdl and the shared structures
+  firmware check        build the firmware crates for a bare-metal RISC-V core with nothing but `core`
+  setup [--all]         say what this machine has, install what the tests need (--all: the optional tools too)
+  bench [ARGS]          the benchmarks of bench/
+  fuzz [--seconds N]    every fuzz target of tests/fuzz for N seconds each (60)
+  mutants [ARGS]        mutation testing of policy, replay, sequence numbers and verdicts";
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let Err(error) = run(&args.iter().map(String::as_str).collect::<Vec<_>>()) {
+        eprintln!("xtask: {error:#}");
+        std::process::exit(if error.is::<Usage>() { 2 } else { 1 });
+    }
+}
+
+/// A command line that no task understands.
+#[derive(Debug)]
+struct Usage(String);
+
+impl std::fmt::Display for Usage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "unknown arguments `{}`\n{USAGE}", self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+fn run(args: &[&str]) -> Result<()> {
+    match args {
+        ["ci"] => ci::ci(),
+        ["test", rest @ ..] => ci::test(rest),
+        ["regs"] => regs::write(),
+        ["regs", "--check"] => regs::check(),
+        ["firmware", "check"] => firmware::check(),
+        ["setup"] => setup::setup(setup::Extent::Needed),
+        ["setup", "--all"] => setup::setup(setup::Extent::All),
+        ["bench", rest @ ..] => campaign::bench(rest),
+        ["fuzz"] => campaign::fuzz(60),
+        ["fuzz", "--seconds", seconds] => match seconds.parse() {
+            Ok(seconds) => campaign::fuzz(seconds),
+            Err(error) => bail!("--seconds {seconds}: {error}"),
+        },
+        ["mutants", rest @ ..] => campaign::mutants(rest),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(Usage(args.join(" ")).into()),
+    }
+}

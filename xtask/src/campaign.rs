@@ -1,0 +1,65 @@
+//! Long runs that CI does not wait for.
+
+use crate::shell::{cargo, cargo_of, output, root, run, which};
+use anyhow::{Result, bail};
+
+/// What `mutants` mutates: the code whose slightest error breaks an invariant in silence.
+const MUTATED: &[&str] = &[
+    "firmware/policy/src/**",
+    "firmware/dtls/src/*replay*.rs",
+    "firmware/dtls/src/*sequence*.rs",
+    "firmware/dtls/src/limits.rs",
+    "firmware/pipeline/src/*verdict*.rs",
+];
+
+/// Runs the benchmarks, which are a workspace of their own.
+pub(crate) fn bench(args: &[&str]) -> Result<()> {
+    run(cargo()
+        .args(["run", "--release", "--manifest-path", "bench/Cargo.toml", "--"])
+        .args(args))
+}
+
+/// Runs each fuzz target for `seconds` and fails after the first that finds something.
+pub(crate) fn fuzz(seconds: u32) -> Result<()> {
+    require("cargo-fuzz")?;
+    let fuzz = || {
+        let mut cargo = cargo_of("nightly");
+        cargo.arg("fuzz");
+        cargo
+    };
+    let folder = ["--fuzz-dir", "tests/fuzz"];
+    let listed = output(fuzz().arg("list").args(folder))?;
+    let listed = String::from_utf8_lossy(&listed);
+    let targets: Vec<&str> = listed.split_whitespace().collect();
+    if targets.is_empty() {
+        bail!("{} has no fuzz targets", root().join("tests/fuzz").display());
+    }
+    for target in &targets {
+        run(fuzz()
+            .arg("run")
+            .args(folder)
+            .arg(target)
+            .arg("--")
+            .arg(format!("-max_total_time={seconds}")))?;
+    }
+    println!("{} fuzz targets ran {seconds} s each without a finding", targets.len());
+    Ok(())
+}
+
+/// Runs cargo-mutants on [`MUTATED`].
+pub(crate) fn mutants(args: &[&str]) -> Result<()> {
+    require("cargo-mutants")?;
+    let mut mutants = cargo();
+    mutants.arg("mutants");
+    for pattern in MUTATED {
+        mutants.args(["--file", pattern]);
+    }
+    run(mutants.args(args))
+}
+
+fn require(program: &str) -> Result<()> {
+    if which(program).is_none() {
+        bail!("{program} is missing: cargo install --locked {program}");
+    }
+    Ok(())
+}
