@@ -65,10 +65,14 @@ fn doc() -> Result<()> {
 /// The workspace's tests and the documentation's; `args` go to the test runner.
 pub(crate) fn test(args: &[&str]) -> Result<()> {
     setup::TEST_VENV.ensure()?;
+    let some_packages = args
+        .iter()
+        .any(|arg| arg.starts_with("-p") || arg.starts_with("--package"));
+    let scope: &[&str] = if some_packages { &[] } else { &["--workspace"] };
     if succeeds(cargo().args(["nextest", "--version"])) {
-        run(cargo().args(["nextest", "run", "--workspace"]).args(args))?;
+        run(cargo().args(["nextest", "run"]).args(scope).args(args))?;
     } else {
-        run(cargo().args(["test", "--workspace", "--all-targets"]).args(args))?;
+        run(cargo().args(["test", "--all-targets"]).args(scope).args(args))?;
     }
     // The runner's arguments (a filter, say) mean nothing to documentation tests.
     if args.is_empty() {

@@ -171,9 +171,8 @@ fn read_tree(folder: &Path) -> Result<Files> {
     Ok(files)
 }
 
-/// The first differing lines of two texts, and how long the differing part is.
+/// The first differing lines of two texts, and how many there are.
 fn summary(present: &[u8], wanted: &[u8]) -> String {
-    const SHOWN: usize = 5;
     let (present, wanted) = (String::from_utf8_lossy(present), String::from_utf8_lossy(wanted));
     let (present, wanted): (Vec<&str>, Vec<&str>) = (present.lines().collect(), wanted.lines().collect());
     let same = |(a, b): &(&&str, &&str)| a == b;
@@ -186,23 +185,24 @@ fn summary(present: &[u8], wanted: &[u8]) -> String {
         .take(rest)
         .take_while(same)
         .count();
-    let part = |sign: char, lines: &[&str]| -> Vec<String> {
-        let lines = &lines[head..lines.len() - tail];
-        let mut shown: Vec<String> = lines
-            .iter()
-            .take(SHOWN)
-            .map(|line| format!("  {sign} {line}"))
-            .collect();
-        if lines.len() > SHOWN {
-            shown.push(format!("  {sign} and {} more lines", lines.len() - SHOWN));
-        }
-        shown
-    };
+    let mut present = present[head..present.len() - tail].to_vec();
+    let mut wanted = wanted[head..wanted.len() - tail].to_vec();
+    if present.len() == wanted.len() {
+        // Values were edited in place: the lines between the edits are noise.
+        (present, wanted) = present.iter().zip(&wanted).filter(|(a, b)| a != b).unzip();
+    }
     let mut out = vec![format!("  from line {} (- committed, + generated)", head + 1)];
-    out.extend(part('-', &present));
-    out.extend(part('+', &wanted));
+    for (sign, lines) in [('-', present), ('+', wanted)] {
+        out.extend(lines.iter().take(SHOWN).map(|line| format!("  {sign} {line}")));
+        if lines.len() > SHOWN {
+            out.push(format!("  {sign} and {} more lines", lines.len() - SHOWN));
+        }
+    }
     out.join("\n")
 }
+
+/// Lines of either side that a summary shows.
+const SHOWN: usize = 5;
 
 #[cfg(test)]
 mod tests {
@@ -212,6 +212,15 @@ mod tests {
     fn a_summary_shows_only_what_differs() {
         let text = summary(b"a\nb\nc\nd\n", b"a\nX\nY\nc\nd\n");
         assert_eq!(text, "  from line 2 (- committed, + generated)\n  - b\n  + X\n  + Y");
+    }
+
+    #[test]
+    fn a_summary_of_values_edited_in_place_leaves_out_the_lines_between() {
+        let text = summary(b"a\nb\nc\nd\n", b"A\nb\nc\nD\n");
+        assert_eq!(
+            text,
+            "  from line 1 (- committed, + generated)\n  - a\n  - d\n  + A\n  + D"
+        );
     }
 
     #[test]
