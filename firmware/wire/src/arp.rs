@@ -218,3 +218,58 @@ impl ArpRepr {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{hex, refuses_every_truncation};
+
+    // A kernel asked for 10.1.0.11, and another answered.
+    const REQUEST: &str = "0001 0800 06 04 0001 02000000000a 0a01000a 000000000000 0a01000b";
+    const REPLY: &str = "0001 0800 06 04 0002 02000000000b 0a01000b 02000000000a 0a01000a";
+
+    fn request() -> ArpRepr {
+        ArpRepr {
+            operation: ArpOperation::REQUEST,
+            sender_hardware_addr: EthernetAddress([2, 0, 0, 0, 0, 0x0a]),
+            sender_protocol_addr: Ipv4Addr::new(10, 1, 0, 10),
+            target_hardware_addr: EthernetAddress::ZERO,
+            target_protocol_addr: Ipv4Addr::new(10, 1, 0, 11),
+        }
+    }
+
+    #[test]
+    fn takes_a_request_apart() {
+        let octets = hex(REQUEST);
+        assert_eq!(ArpRepr::parse(&ArpPacket::new_checked(&octets).unwrap()), Ok(request()));
+    }
+
+    #[test]
+    fn builds_the_reply_that_the_kernel_sent() {
+        let mut buffer = [0xff; PACKET_LEN];
+        let reply = request().reply(EthernetAddress([2, 0, 0, 0, 0, 0x0b]));
+        reply.emit(&mut buffer).unwrap();
+        assert_eq!(buffer[..], hex(REPLY));
+        assert_eq!(reply.emit(&mut buffer[..27]), Err(Error::Truncated));
+    }
+
+    #[test]
+    fn refuses_truncations_and_other_hardware() {
+        refuses_every_truncation(&hex(REQUEST), |data| ArpPacket::new_checked(data).is_ok());
+        for (at, error) in [
+            (0, Error::Unsupported),
+            (2, Error::Unsupported),
+            (4, Error::Malformed),
+            (5, Error::Malformed),
+        ] {
+            let mut octets = hex(REQUEST);
+            octets[at] ^= 0x10;
+            assert_eq!(ArpPacket::new_checked(&octets), Err(error), "octet {at}");
+        }
+        let reverse = hex(&REQUEST.replace(" 0001 0200", " 0003 0200"));
+        assert_eq!(
+            ArpRepr::parse(&ArpPacket::new_checked(&reverse).unwrap()),
+            Err(Error::Unsupported)
+        );
+    }
+}

@@ -137,3 +137,163 @@ pub(crate) fn compute(pseudo: u16, packet: &[u8], at: Field) -> u16 {
     // Summing around the field, not subtracting it afterwards, keeps +0 and -0 apart.
     !combine(&[pseudo, before, after])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::hex;
+    use std::vec::Vec;
+
+    /// The definition of RFC 1071 section 1, word by word.
+    fn naive(data: &[u8]) -> u16 {
+        let mut sum = 0u32;
+        for pair in data.chunks(2) {
+            sum += u32::from(pair[0]) * 256 + u32::from(*pair.get(1).unwrap_or(&0));
+            if sum > 0xffff {
+                sum -= 0xffff;
+            }
+        }
+        sum as u16
+    }
+
+    struct Lcg(u64);
+
+    impl Lcg {
+        fn next(&mut self) -> u32 {
+            self.0 = self
+                .0
+                .wrapping_mul(6364136223846793005)
+                .wrapping_add(1442695040888963407);
+            (self.0 >> 33) as u32
+        }
+        fn octets(&mut self, length: usize) -> Vec<u8> {
+            (0..length).map(|_| self.next() as u8).collect()
+        }
+    }
+
+    #[test]
+    fn sums_the_example_of_rfc_1071() {
+        assert_eq!(data(&hex("0001 f203 f4f5 f6f7")), 0xddf2);
+    }
+
+    #[test]
+    fn agrees_with_the_definition_at_every_length_and_alignment() {
+        let mut random = Lcg(1);
+        let octets = random.octets(300);
+        for start in 0..9 {
+            for end in start..octets.len() {
+                assert_eq!(data(&octets[start..end]), naive(&octets[start..end]), "{start}..{end}");
+            }
+        }
+    }
+
+    #[test]
+    fn carries_around_at_the_greatest_words() {
+        for length in [1, 2, 3, 7, 8, 9, 31, 32, 33, 64, 1500, 65535] {
+            let octets = std::vec![0xff; length];
+            assert_eq!(data(&octets), naive(&octets), "{length}");
+        }
+        assert_eq!(data(&[0; 100]), 0);
+        assert_eq!(data(&[]), 0);
+    }
+
+    #[test]
+    fn sums_of_parts_combine() {
+        let mut random = Lcg(2);
+        for _ in 0..1000 {
+            let octets = random.octets(200);
+            let cut = random.next() as usize % 100 * 2;
+            let (a, b) = octets.split_at(cut);
+            assert_eq!(combine(&[data(a), data(b)]), data(&octets));
+        }
+    }
+
+    #[test]
+    fn verifies_the_header_that_a_kernel_sent_and_finds_every_flipped_bit() {
+        let header = hex("4500 0023 2cec 4000 4001 f9d7 0a01 000a 0a01 000b");
+        assert!(verify(0, &header));
+        for bit in 0..header.len() * 8 {
+            let mut damaged = header.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(!verify(0, &damaged), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn computes_around_the_field_as_though_it_were_zero() {
+        let mut header = hex("4500 0023 2cec 4000 4001 beef 0a01 000a 0a01 000b");
+        assert_eq!(compute(0, &header, 10..12), 0xf9d7);
+        header[10..12].fill(0);
+        assert_eq!(compute(0, &header, 10..12), 0xf9d7);
+        // An echo reply of zeros keeps its sum apart from minus zero.
+        assert_eq!(compute(0, &[0, 0, 0x12, 0x34, 0, 0, 0, 0], 2..4), 0xffff);
+    }
+
+    #[test]
+    fn pseudo_headers_equal_the_sum_of_their_octets() {
+        let (src, dst) = (Ipv4Addr::new(10, 1, 0, 10), Ipv4Addr::new(255, 254, 0, 11));
+        let octets = hex("0a01 000a fffe 000b 0011 ffdc");
+        assert_eq!(pseudo_header_v4(src, dst, IpProtocol::UDP, 0xffdc), naive(&octets));
+
+        let (src, dst): (Ipv6Addr, Ipv6Addr) = ("fd00:1::a".parse().unwrap(), "ff02::1:ff00:b".parse().unwrap());
+        let mut octets = hex("0001 86a0 0000 003a");
+        octets.extend(src.octets());
+        octets.extend(dst.octets());
+        assert_eq!(
+            pseudo_header_v6(&src, &dst, IpProtocol::ICMPV6, 100_000),
+            naive(&octets)
+        );
+    }
+
+    #[test]
+    fn incremental_update_equals_computing_anew() {
+        // The example of RFC 1624 section 4.
+        assert_eq!(update(0xdd2f, 0x5555, 0x3285), 0x0000);
+        let mut random = Lcg(3);
+        for _ in 0..10_000 {
+            let mut octets = random.octets(40);
+            let before = !data(&octets);
+            let at = random.next() as usize % 18 * 2;
+            let (old, new) = (octets[at..at + 4].to_vec(), random.octets(4));
+            octets[at..at + 4].copy_from_slice(&new);
+            assert_eq!(update_slice(before, &old, &new), !data(&octets));
+        }
+    }
+
+    #[test]
+    fn completes_a_partial_checksum() {
+        // A kernel's datagram "hello" from 10.1.0.10:5000 to 10.1.0.11:5001, behind four octets of something else.
+        let mut packet = hex("dead beef 1388 1389 000d 0000 68656c6c6f");
+        let pseudo = pseudo_header_v4(
+            Ipv4Addr::new(10, 1, 0, 10),
+            Ipv4Addr::new(10, 1, 0, 11),
+            IpProtocol::UDP,
+            13,
+        );
+        packet[10..12].copy_from_slice(&pseudo.to_be_bytes());
+        complete(&mut packet, 4, 6).unwrap();
+        assert_eq!(packet, hex("dead beef 1388 1389 000d 80da 68656c6c6f"));
+    }
+
+    #[test]
+    fn completing_never_yields_zero_and_never_leaves_the_packet() {
+        let mut packet = hex("ffff 0000");
+        complete(&mut packet, 0, 2).unwrap();
+        assert_eq!(packet, hex("ffff ffff"));
+        for (start, offset) in [
+            (0, 3),
+            (4, 0),
+            (5, 0),
+            (3, 0),
+            (usize::MAX, 0),
+            (0, usize::MAX),
+            (2, usize::MAX - 1),
+        ] {
+            assert_eq!(
+                complete(&mut packet, start, offset),
+                Err(Error::Truncated),
+                "{start} {offset}"
+            );
+        }
+    }
+}

@@ -94,3 +94,42 @@ pub const fn classify(first_octet: u8) -> RecordKind {
         _ => RecordKind::Invalid,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_octet_tells_the_kind() {
+        let mut counts = [0; 5];
+        for octet in 0..=255u8 {
+            counts[match classify(octet) {
+                RecordKind::Plaintext(content_type) => {
+                    assert_eq!(content_type.0, octet);
+                    assert!([20, 21, 22, 26].contains(&octet));
+                    0
+                }
+                RecordKind::ApplicationData => {
+                    assert_eq!(octet, 23);
+                    1
+                }
+                RecordKind::ConnectionId => {
+                    assert_eq!(octet, 25);
+                    2
+                }
+                RecordKind::Unified => {
+                    assert_eq!(octet >> 5, 0b001);
+                    3
+                }
+                RecordKind::Invalid => 4,
+            }] += 1;
+        }
+        assert_eq!(counts, [4, 1, 1, 32, 218]);
+    }
+
+    #[test]
+    fn versions_of_dtls_begin_with_254() {
+        assert!(Version::DTLS_1_0.is_dtls() && Version::DTLS_1_2.is_dtls());
+        assert!(!Version(0x0303).is_dtls());
+    }
+}

@@ -274,3 +274,92 @@ impl EthernetRepr {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{hex, refuses_every_truncation};
+    use std::format;
+
+    const HEADER: &str = "02000000000b 02000000000a 0800";
+
+    #[test]
+    fn takes_a_frame_apart() {
+        let frame = hex("02000000000b 02000000000a 0800 4500");
+        let frame = EthernetFrame::new_checked(&frame).unwrap();
+        assert_eq!(frame.dst_addr(), EthernetAddress([2, 0, 0, 0, 0, 0x0b]));
+        assert_eq!(frame.src_addr(), EthernetAddress([2, 0, 0, 0, 0, 0x0a]));
+        assert_eq!(frame.ethertype(), EtherType::IPV4);
+        assert_eq!(frame.payload(), [0x45, 0x00]);
+    }
+
+    #[test]
+    fn builds_a_header() {
+        let repr = EthernetRepr {
+            dst_addr: EthernetAddress([2, 0, 0, 0, 0, 0x0b]),
+            src_addr: EthernetAddress([2, 0, 0, 0, 0, 0x0a]),
+            ethertype: EtherType::IPV4,
+        };
+        let mut buffer = [0xee; 15];
+        repr.emit(&mut buffer).unwrap();
+        assert_eq!(buffer[..14], hex(HEADER));
+        assert_eq!(buffer[14], 0xee);
+        assert_eq!(
+            EthernetRepr::parse(&EthernetFrame::new_checked(&buffer).unwrap()),
+            Ok(repr)
+        );
+        assert_eq!(repr.emit(&mut buffer[..13]), Err(Error::Truncated));
+    }
+
+    #[test]
+    fn edits_in_place() {
+        let mut octets = hex("02000000000b 02000000000a 0800 00");
+        let mut frame = EthernetFrame::new_checked(&mut octets[..]).unwrap();
+        frame.set_dst_addr(EthernetAddress::BROADCAST);
+        frame.payload_mut()[0] = 7;
+        assert_eq!(octets, hex("ffffffffffff 02000000000a 0800 07"));
+    }
+
+    #[test]
+    fn refuses_truncations_and_lengths_for_types() {
+        refuses_every_truncation(&hex(HEADER), |data| EthernetFrame::new_checked(data).is_ok());
+        let llc = hex("0180c2000000 02000000000a 0026 424203");
+        assert_eq!(
+            EthernetRepr::parse(&EthernetFrame::new_checked(&llc).unwrap()),
+            Err(Error::Malformed)
+        );
+    }
+
+    #[test]
+    fn tells_addresses_apart() {
+        let unicast = EthernetAddress([0, 1, 2, 3, 4, 5]);
+        assert!(unicast.is_unicast() && !unicast.is_multicast() && !unicast.is_broadcast() && !unicast.is_local());
+        let group = EthernetAddress([0x33, 0x33, 0, 0, 0, 1]);
+        assert!(group.is_multicast() && !group.is_unicast() && !group.is_broadcast());
+        assert!(EthernetAddress::BROADCAST.is_broadcast() && EthernetAddress::BROADCAST.is_multicast());
+        assert!(!EthernetAddress::ZERO.is_unicast());
+        assert!(EthernetAddress([2, 0, 0, 0, 0, 1]).is_local());
+        assert_eq!(
+            EthernetAddress::from_ipv6_multicast(&"ff02::1:ff00:b".parse().unwrap()),
+            EthernetAddress([0x33, 0x33, 0xff, 0, 0, 0x0b])
+        );
+    }
+
+    #[test]
+    fn reads_and_writes_addresses_as_text() {
+        let address = EthernetAddress([2, 0, 0x5e, 0x10, 0, 0xff]);
+        assert_eq!(format!("{address}"), "02:00:5e:10:00:ff");
+        assert_eq!("02:00:5e:10:00:ff".parse(), Ok(address));
+        assert_eq!("02-00-5E-10-00-FF".parse(), Ok(address));
+        for wrong in [
+            "",
+            "02:00:5e:10:00",
+            "02:00:5e:10:00:ff:00",
+            "2:0:5e:10:0:ff",
+            "02:00:5e:10:00:fg",
+            "+2:00:5e:10:00:ff",
+        ] {
+            assert_eq!(wrong.parse::<EthernetAddress>(), Err(Error::Malformed), "{wrong}");
+        }
+    }
+}

@@ -283,3 +283,116 @@ impl<'a> Icmpv4Repr<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{hex, refuses_every_truncation};
+
+    // From a kernel: an echo request and its reply, and an answer about a packet of 1478 octets to a link with an MTU of 1400,
+    // whose quote is cut short here and whose checksum was adapted to that.
+    const REQUEST: &str = "0800 549d 1234 0001 61626364656667";
+    const REPLY: &str = "0000 5c9d 1234 0001 61626364656667";
+    const TOO_BIG: &str = "0304 3e8d 0000 0578 450005c60000400040 11210f0a01000a0a02000c 138a138b05b28c2f";
+
+    #[test]
+    fn takes_an_echo_apart_and_builds_its_reply() {
+        let octets = hex(REQUEST);
+        let packet = Icmpv4Packet::new_checked(&octets).unwrap();
+        let Ok(Icmpv4Repr::EchoRequest { ident, seq, data }) = Icmpv4Repr::parse(&packet) else {
+            panic!("not an echo request");
+        };
+        assert_eq!((ident, seq, data), (0x1234, 1, &b"abcdefg"[..]));
+        let reply = Icmpv4Repr::EchoReply { ident, seq, data };
+        let mut buffer = [0xff; 15];
+        reply.emit(&mut buffer).unwrap();
+        assert_eq!(buffer[..], hex(REPLY));
+        assert_eq!(
+            Icmpv4Repr::parse(&Icmpv4Packet::new_checked(&buffer).unwrap()),
+            Ok(reply)
+        );
+        assert!(!packet.is_error());
+    }
+
+    #[test]
+    fn says_what_the_next_hop_takes() {
+        let octets = hex(TOO_BIG);
+        let packet = Icmpv4Packet::new_checked(&octets).unwrap();
+        assert!(packet.is_error());
+        let repr = Icmpv4Repr::parse(&packet).unwrap();
+        assert_eq!(
+            repr,
+            Icmpv4Repr::FragmentationNeeded {
+                mtu: 1400,
+                quote: &octets[8..]
+            }
+        );
+        let mut buffer = [0xff; 36];
+        repr.emit(&mut buffer).unwrap();
+        assert_eq!(buffer[..], octets);
+    }
+
+    #[test]
+    fn quotes_no_more_than_fits_into_576_octets() {
+        let packet = [0x45; 1478];
+        let repr = Icmpv4Repr::fragmentation_needed(1400, &packet);
+        assert_eq!(repr.buffer_len() + crate::ipv4::HEADER_LEN, 576);
+        let repr = Icmpv4Repr::fragmentation_needed(1400, &packet[..40]);
+        assert_eq!(repr.buffer_len(), 48);
+    }
+
+    #[test]
+    fn other_errors_have_their_code() {
+        let repr = Icmpv4Repr::DestinationUnreachable {
+            code: CODE_PROHIBITED,
+            quote: &[0x45],
+        };
+        let mut buffer = [0xff; 9];
+        repr.emit(&mut buffer).unwrap();
+        assert_eq!(buffer[..], hex("030d b7f2 00000000 45"));
+        assert_eq!(
+            Icmpv4Repr::parse(&Icmpv4Packet::new_checked(&buffer).unwrap()),
+            Ok(repr)
+        );
+        let wrong = Icmpv4Repr::DestinationUnreachable {
+            code: CODE_FRAGMENTATION_NEEDED,
+            quote: &[],
+        };
+        assert_eq!(wrong.emit(&mut buffer), Err(Error::Malformed));
+    }
+
+    #[test]
+    fn an_echo_reply_of_zeros_verifies() {
+        let mut buffer = [0xff; 8];
+        Icmpv4Repr::EchoReply {
+            ident: 0,
+            seq: 0,
+            data: &[],
+        }
+        .emit(&mut buffer)
+        .unwrap();
+        assert!(Icmpv4Packet::new_checked(&buffer).unwrap().verify_checksum());
+    }
+
+    #[test]
+    fn refuses_truncations_and_damage() {
+        refuses_every_truncation(&hex(REQUEST)[..8], |data| Icmpv4Packet::new_checked(data).is_ok());
+        refuses_every_truncation(&hex(REQUEST), |data| {
+            Icmpv4Packet::new_checked(data).is_ok_and(|packet| Icmpv4Repr::parse(&packet).is_ok())
+        });
+        let parse = |text: &str| {
+            let octets = hex(text);
+            let mut packet = Icmpv4Packet::new_checked(octets).unwrap();
+            packet.fill_checksum();
+            Icmpv4Repr::parse(&packet).err()
+        };
+        assert_eq!(parse("0801 0000 1234 0001"), Some(Error::Malformed));
+        assert_eq!(parse("0b00 0000 0000 0000"), Some(Error::Unsupported));
+        let repr = Icmpv4Repr::EchoRequest {
+            ident: 1,
+            seq: 2,
+            data: &[3],
+        };
+        assert_eq!(repr.emit(&mut [0; 8]), Err(Error::Truncated));
+    }
+}

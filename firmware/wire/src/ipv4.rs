@@ -408,3 +408,163 @@ impl<'a> Ipv4Repr<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{hex, refuses_every_truncation};
+
+    // From a kernel: an echo request, a datagram with router alert, and the two fragments of a datagram.
+    const ECHO: &str = "4500 0023 2cec 4000 40 01 f9d7 0a01000a 0a01000b 0800549d 12340001 61626364656667";
+    const WITH_OPTIONS: &str = "4600 0025 f31a 0000 40 11 de92 0a01000a 0a01000b 94040000 13881389000d80da68656c6c6f";
+    const FIRST_FRAGMENT: &str = "4500 05dc f2ec 2000 40 11 4e0e 0a01000a 0a01000b";
+    const LAST_FRAGMENT: &str = "4500 0154 f2ec 00b9 40 11 71dd 0a01000a 0a01000b";
+
+    fn echo_repr() -> Ipv4Repr<'static> {
+        Ipv4Repr {
+            src_addr: Ipv4Address::new(10, 1, 0, 10),
+            dst_addr: Ipv4Address::new(10, 1, 0, 11),
+            protocol: IpProtocol::ICMP,
+            dscp: 0,
+            ecn: 0,
+            identification: 0x2cec,
+            dont_fragment: true,
+            more_fragments: false,
+            fragment_offset: 0,
+            ttl: 64,
+            payload_len: 15,
+            options: &[],
+        }
+    }
+
+    #[test]
+    fn takes_a_packet_apart() {
+        let mut octets = hex(ECHO);
+        octets.extend([0; 11]);
+        let packet = Ipv4Packet::new_checked(&octets).unwrap();
+        assert_eq!(Ipv4Repr::parse(&packet), Ok(echo_repr()));
+        assert_eq!((packet.version(), packet.header_len(), packet.total_len()), (4, 20, 35));
+        assert!(!packet.is_fragment() && !packet.is_first_fragment());
+        assert_eq!(packet.payload(), &hex(ECHO)[20..], "padding is not payload");
+        assert!(packet.options().is_empty());
+    }
+
+    #[test]
+    fn builds_a_header() {
+        let mut buffer = [0xff; 20];
+        echo_repr().emit(&mut buffer).unwrap();
+        assert_eq!(buffer[..], hex(ECHO)[..20]);
+        assert_eq!(echo_repr().emit(&mut buffer[..19]), Err(Error::Truncated));
+    }
+
+    #[test]
+    fn keeps_options() {
+        let octets = hex(WITH_OPTIONS);
+        let packet = Ipv4Packet::new_checked(&octets).unwrap();
+        assert_eq!(packet.options(), [0x94, 0x04, 0, 0]);
+        assert_eq!(packet.payload(), &octets[24..]);
+        let repr = Ipv4Repr::parse(&packet).unwrap();
+        let mut buffer = [0; 24];
+        repr.emit(&mut buffer).unwrap();
+        assert_eq!(buffer[..], octets[..24]);
+    }
+
+    #[test]
+    fn tells_fragments_apart() {
+        let first = hex(FIRST_FRAGMENT);
+        let first = Ipv4Packet::new_header(&first).unwrap();
+        assert!(first.is_fragment() && first.is_first_fragment() && first.more_fragments());
+        assert!(!first.dont_fragment() && first.verify_checksum());
+        let last = hex(LAST_FRAGMENT);
+        let last = Ipv4Packet::new_header(&last).unwrap();
+        assert!(last.is_fragment() && !last.is_first_fragment() && !last.more_fragments());
+        assert_eq!(last.fragment_offset(), 1480);
+        let mut buffer = [0; 20];
+        Ipv4Repr::parse(&last).unwrap().emit(&mut buffer).unwrap();
+        assert_eq!(buffer[..], hex(LAST_FRAGMENT));
+    }
+
+    #[test]
+    fn a_header_alone_is_enough_for_a_quoted_packet_only() {
+        let header = hex(FIRST_FRAGMENT);
+        assert_eq!(Ipv4Packet::new_checked(&header), Err(Error::Truncated));
+        assert!(Ipv4Packet::new_header(&header).is_ok());
+    }
+
+    #[test]
+    fn edits_in_place_and_completes_the_checksum() {
+        let mut octets = hex(ECHO);
+        let mut packet = Ipv4Packet::new_checked(&mut octets[..]).unwrap();
+        packet.set_dscp(0x2e);
+        packet.set_ecn(crate::ip::ecn::CE);
+        assert_eq!((packet.dscp(), packet.ecn()), (0x2e, 3));
+        assert!(!packet.verify_checksum());
+        packet.fill_checksum();
+        assert!(packet.verify_checksum());
+        assert_eq!(packet.checksum(), checksum::update(0xf9d7, 0x4500, 0x45bb));
+        packet.payload_mut()[0] = 0;
+        assert_eq!(octets[1], 0xbb);
+        assert_eq!(octets[20], 0);
+    }
+
+    #[test]
+    fn refuses_wrong_lengths_and_versions() {
+        refuses_every_truncation(&hex(ECHO), |data| Ipv4Packet::new_checked(data).is_ok());
+        refuses_every_truncation(&hex(WITH_OPTIONS), |data| Ipv4Packet::new_checked(data).is_ok());
+        refuses_every_truncation(&hex(WITH_OPTIONS)[..24], |data| Ipv4Packet::new_header(data).is_ok());
+        for (at, value, error) in [
+            (0, 0x65, Error::Malformed),
+            (0, 0x44, Error::Malformed),
+            (0, 0x4f, Error::Truncated),
+            (3, 19, Error::Malformed),
+            (3, 36, Error::Truncated),
+        ] {
+            let mut octets = hex(ECHO);
+            octets[at] = value;
+            assert_eq!(Ipv4Packet::new_checked(&octets), Err(error), "octet {at} = {value:#x}");
+        }
+    }
+
+    #[test]
+    fn parse_refuses_a_wrong_checksum() {
+        let mut octets = hex(ECHO);
+        octets[8] -= 1;
+        assert_eq!(
+            Ipv4Repr::parse(&Ipv4Packet::new_checked(&octets).unwrap()),
+            Err(Error::Checksum)
+        );
+    }
+
+    #[test]
+    fn emit_refuses_what_has_no_place_on_the_wire() {
+        let mut buffer = [0; 80];
+        let repr = echo_repr();
+        for wrong in [
+            Ipv4Repr {
+                options: &[0; 3],
+                ..repr
+            },
+            Ipv4Repr {
+                options: &[0; 44],
+                ..repr
+            },
+            Ipv4Repr {
+                fragment_offset: 4,
+                ..repr
+            },
+            Ipv4Repr {
+                payload_len: 65516,
+                ..repr
+            },
+        ] {
+            assert_eq!(wrong.emit(&mut buffer), Err(Error::Malformed), "{wrong:?}");
+        }
+        Ipv4Repr {
+            payload_len: 65515,
+            options: &[],
+            ..repr
+        }
+        .emit(&mut buffer)
+        .unwrap();
+    }
+}

@@ -269,3 +269,74 @@ impl Ipv6Repr {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{hex, refuses_every_truncation};
+
+    // A datagram that a kernel sent with traffic class 0xb9.
+    const PACKET: &str = "6b95cbc4 000e 11 40 fd00000100000000000000000000000a fd00000100000000000000000000000b
+        1388 1389 000e 9ab5 68656c6c6f21";
+
+    fn repr() -> Ipv6Repr {
+        Ipv6Repr {
+            src_addr: "fd00:1::a".parse().unwrap(),
+            dst_addr: "fd00:1::b".parse().unwrap(),
+            next_header: IpProtocol::UDP,
+            dscp: 0x2e,
+            ecn: 1,
+            flow_label: 0x5cbc4,
+            hop_limit: 64,
+            payload_len: 14,
+        }
+    }
+
+    #[test]
+    fn takes_a_packet_apart() {
+        let mut octets = hex(PACKET);
+        octets.push(0);
+        let packet = Ipv6Packet::new_checked(&octets).unwrap();
+        assert_eq!(Ipv6Repr::parse(&packet), Ok(repr()));
+        assert_eq!(packet.payload(), &hex(PACKET)[40..]);
+        assert_eq!(packet.total_len(), 54);
+    }
+
+    #[test]
+    fn builds_a_header() {
+        let mut buffer = [0xff; 40];
+        repr().emit(&mut buffer).unwrap();
+        assert_eq!(buffer[..], hex(PACKET)[..40]);
+        assert_eq!(repr().emit(&mut buffer[..39]), Err(Error::Truncated));
+    }
+
+    #[test]
+    fn edits_in_place() {
+        let mut octets = hex(PACKET);
+        let mut packet = Ipv6Packet::new_checked(&mut octets[..]).unwrap();
+        packet.set_ecn(crate::ip::ecn::CE);
+        packet.payload_mut()[13] = b'?';
+        assert_eq!((packet.dscp(), packet.ecn(), packet.flow_label()), (0x2e, 3, 0x5cbc4));
+        assert_eq!(octets[..4], hex("6bb5cbc4"));
+        assert_eq!(octets[53], b'?');
+    }
+
+    #[test]
+    fn refuses_wrong_lengths_and_versions() {
+        refuses_every_truncation(&hex(PACKET), |data| Ipv6Packet::new_checked(data).is_ok());
+        refuses_every_truncation(&hex(PACKET)[..40], |data| Ipv6Packet::new_header(data).is_ok());
+        let mut octets = hex(PACKET);
+        octets[0] = 0x45;
+        assert_eq!(Ipv6Packet::new_checked(&octets), Err(Error::Malformed));
+    }
+
+    #[test]
+    fn a_multicast_source_is_malformed() {
+        let mut octets = hex(PACKET);
+        octets[8] = 0xff;
+        assert_eq!(
+            Ipv6Repr::parse(&Ipv6Packet::new_checked(&octets).unwrap()),
+            Err(Error::Malformed)
+        );
+    }
+}

@@ -200,3 +200,147 @@ impl FragmentRepr {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::hex;
+
+    fn upper(protocol: IpProtocol, offset: usize) -> Result<UpperLayer> {
+        Ok(UpperLayer {
+            protocol,
+            offset,
+            fragment: None,
+            segments_left: 0,
+        })
+    }
+
+    #[test]
+    fn a_packet_without_extensions_needs_no_walk() {
+        assert_eq!(walk(IpProtocol::TCP, &[]), upper(IpProtocol::TCP, 0));
+        assert_eq!(walk(IpProtocol::ESP, &[0; 8]), upper(IpProtocol::ESP, 0));
+        assert_eq!(walk(IpProtocol::IPV6_NO_NEXT, &[]), upper(IpProtocol::IPV6_NO_NEXT, 0));
+    }
+
+    #[test]
+    fn steps_over_options_that_a_kernel_sent() {
+        let payload = hex("3c00050200000100 1100010400000000 13881389000e9ab568656c6c6f21");
+        assert_eq!(walk(IpProtocol::HOP_BY_HOP, &payload), upper(IpProtocol::UDP, 16));
+    }
+
+    #[test]
+    fn reads_the_fragment_headers_that_a_kernel_sent() {
+        let first = walk(IpProtocol::IPV6_FRAG, &hex("11000001 3af4dc15 1388138908085136")).unwrap();
+        let info = FragmentInfo {
+            offset: 0,
+            more: true,
+            identification: 0x3af4_dc15,
+        };
+        assert_eq!(
+            (first.protocol, first.offset, first.fragment),
+            (IpProtocol::UDP, 8, Some(info))
+        );
+        assert!(info.is_first() && !info.is_atomic() && first.has_header());
+
+        let last = walk(IpProtocol::IPV6_FRAG, &hex("110005a8 3af4dc15 a0a1a2a3")).unwrap();
+        let info = FragmentInfo {
+            offset: 1448,
+            more: false,
+            identification: 0x3af4_dc15,
+        };
+        assert_eq!(
+            (last.protocol, last.offset, last.fragment),
+            (IpProtocol::UDP, 8, Some(info))
+        );
+        assert!(!info.is_first() && !last.has_header());
+    }
+
+    #[test]
+    fn the_payload_of_a_later_fragment_is_not_read_as_headers() {
+        // What looks like a destination options header is the middle of something.
+        let later = walk(IpProtocol::IPV6_FRAG, &hex("3c000008 00000001 ffff")).unwrap();
+        assert_eq!((later.protocol, later.offset), (IpProtocol::IPV6_OPTS, 8));
+        assert!(!later.has_header());
+    }
+
+    #[test]
+    fn steps_over_routing_and_authentication() {
+        // Routing header type 2 (one address), then an authentication header with a 96-bit value.
+        let payload = hex("3302020100000000 fd00000100000000000000000000000c
+            0604000000000001 00000001 aaaaaaaabbbbbbbbcccccccc 1770");
+        let walked = walk(IpProtocol::IPV6_ROUTE, &payload).unwrap();
+        assert_eq!(
+            (walked.protocol, walked.offset, walked.segments_left),
+            (IpProtocol::TCP, 48, 1)
+        );
+    }
+
+    #[test]
+    fn an_atomic_fragment_has_its_header() {
+        let walked = walk(IpProtocol::IPV6_FRAG, &hex("06000000 00000007 1770")).unwrap();
+        assert!(walked.fragment.unwrap().is_atomic() && walked.has_header());
+    }
+
+    #[test]
+    fn refuses_headers_that_run_past_the_payload() {
+        let whole = hex("3c00050200000100 2c00010400000000 3300000100000009 11020000000000010000000100000000");
+        assert_eq!(walk(IpProtocol::HOP_BY_HOP, &whole).unwrap().offset, whole.len());
+        for length in 0..whole.len() {
+            assert_eq!(
+                walk(IpProtocol::HOP_BY_HOP, &whole[..length]),
+                Err(Error::Malformed),
+                "{length}"
+            );
+        }
+    }
+
+    #[test]
+    fn refuses_options_out_of_place_and_fragments_of_fragments() {
+        assert_eq!(
+            walk(IpProtocol::IPV6_OPTS, &hex("0000010400000000 1100010400000000")),
+            Err(Error::Malformed)
+        );
+        assert_eq!(
+            walk(IpProtocol::IPV6_FRAG, &hex("2c00000100000001 1100000100000001")),
+            Err(Error::Malformed)
+        );
+    }
+
+    #[test]
+    fn the_walk_is_bounded() {
+        let mut payload = std::vec::Vec::new();
+        for _ in 1..MAX_HEADERS {
+            payload.extend(hex("3c00010400000000"));
+        }
+        payload.extend(hex("1100010400000000"));
+        assert_eq!(
+            walk(IpProtocol::IPV6_OPTS, &payload),
+            upper(IpProtocol::UDP, 8 * MAX_HEADERS)
+        );
+        payload.splice(0..0, hex("3c00010400000000"));
+        assert_eq!(walk(IpProtocol::IPV6_OPTS, &payload), Err(Error::Malformed));
+    }
+
+    #[test]
+    fn builds_a_fragment_header() {
+        let repr = FragmentRepr {
+            next_header: IpProtocol::UDP,
+            info: FragmentInfo {
+                offset: 1448,
+                more: true,
+                identification: 0x3af4_dc15,
+            },
+        };
+        let mut buffer = [0xff; 8];
+        repr.emit(&mut buffer).unwrap();
+        assert_eq!(buffer[..], hex("110005a9 3af4dc15"));
+        assert_eq!(FragmentRepr::parse(&buffer), Ok(repr));
+        assert_eq!(FragmentRepr::parse(&buffer[..7]), Err(Error::Truncated));
+        assert_eq!(repr.emit(&mut buffer[..7]), Err(Error::Truncated));
+        let odd = FragmentRepr {
+            info: FragmentInfo { offset: 4, ..repr.info },
+            ..repr
+        };
+        assert_eq!(odd.emit(&mut buffer), Err(Error::Malformed));
+    }
+}

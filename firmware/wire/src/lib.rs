@@ -61,3 +61,6 @@ pub use tcp::{TcpFlags, TcpRepr, TcpSegment};
 pub use udp::{UdpPacket, UdpRepr};
 pub use vlan::{VlanRepr, VlanTag};
 pub use vxlan::{VxlanPacket, VxlanRepr};
+
+#[cfg(test)]
+mod testing;

@@ -196,3 +196,69 @@ impl PrefixInformation {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::hex;
+
+    // Source address, MTU 1500, prefix fd00:1::/64 on-link only; then an option of a type that is not known here.
+    const OPTIONS: &str = "0101020000000001 05010000000005dc
+        0304408000015180 0000384000000000 fd000001000000000000000000000000";
+
+    fn options() -> NdpOptions {
+        NdpOptions {
+            source_link_addr: Some(EthernetAddress([2, 0, 0, 0, 0, 1])),
+            target_link_addr: None,
+            mtu: Some(1500),
+            prefix: Some(PrefixInformation {
+                prefix: "fd00:1::".parse().unwrap(),
+                prefix_len: 64,
+                on_link: true,
+                autonomous: false,
+                valid_s: 86400,
+                preferred_s: 14400,
+            }),
+        }
+    }
+
+    #[test]
+    fn reads_and_writes_options() {
+        let octets = hex(OPTIONS);
+        assert_eq!(NdpOptions::parse(&octets), Ok(options()));
+        let mut buffer = [0xff; 48];
+        options().emit(&mut buffer).unwrap();
+        assert_eq!(buffer[..], octets);
+        assert_eq!(options().emit(&mut buffer[..47]), Err(Error::Truncated));
+        assert_eq!(NdpOptions::parse(&[]), Ok(NdpOptions::default()));
+    }
+
+    #[test]
+    fn steps_over_other_options_and_keeps_the_first_of_each() {
+        // A nonce (RFC 3971), as kernels send it in a duplicate address check, around two target addresses.
+        let octets = hex("0e01020d7d920208 0201aaaaaaaaaaaa 0e01020d7d920208 0201bbbbbbbbbbbb");
+        let parsed = NdpOptions::parse(&octets).unwrap();
+        assert_eq!(parsed.target_link_addr, Some(EthernetAddress([0xaa; 6])));
+        assert_eq!(parsed.source_link_addr, None);
+    }
+
+    #[test]
+    fn refuses_options_that_do_not_fill_the_message() {
+        let octets = hex(OPTIONS);
+        for length in (1..octets.len()).filter(|length| ![8, 16].contains(length)) {
+            assert_eq!(NdpOptions::parse(&octets[..length]), Err(Error::Malformed), "{length}");
+        }
+        for wrong in ["0100020000000001", "01", "0102020000000001", "0301408000015180", "ff00"] {
+            assert_eq!(NdpOptions::parse(&hex(wrong)), Err(Error::Malformed), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_has_at_most_128_bits() {
+        let octets = hex(&OPTIONS.replace("030440", "030481"));
+        assert_eq!(NdpOptions::parse(&octets), Err(Error::Malformed));
+        let mut wrong = options();
+        wrong.prefix.as_mut().unwrap().prefix_len = 129;
+        assert_eq!(wrong.emit(&mut [0; 48]), Err(Error::Malformed));
+    }
+}

@@ -361,3 +361,101 @@ impl<'a> TcpRepr<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ip::IpProtocol;
+    use crate::testing::{hex, refuses_every_truncation};
+    use core::net::Ipv4Addr;
+
+    // A kernel's SYN from 10.1.0.10 to 10.1.0.11.
+    const SYN: &str = "1770 0050 6bbac8ab 00000000 a002 faf0 fb9f 0000 020405b40402080aab194616000000000103030a";
+
+    fn pseudo(length: u16) -> u16 {
+        let (src, dst) = (Ipv4Addr::new(10, 1, 0, 10), Ipv4Addr::new(10, 1, 0, 11));
+        checksum::pseudo_header_v4(src, dst, IpProtocol::TCP, length)
+    }
+
+    #[test]
+    fn takes_a_segment_apart() {
+        let mut octets = hex(SYN);
+        octets.push(b'!');
+        let segment = TcpSegment::new_checked(&octets).unwrap();
+        let repr = TcpRepr::parse(&segment).unwrap();
+        assert_eq!((repr.src_port, repr.dst_port), (6000, 80));
+        assert_eq!((repr.seq_number, repr.ack_number), (0x6bba_c8ab, 0));
+        assert_eq!(repr.flags, TcpFlags::SYN);
+        assert_eq!((repr.window, repr.urgent_pointer), (0xfaf0, 0));
+        assert_eq!(segment.header_len(), 40);
+        assert_eq!(repr.options, &hex(SYN)[20..]);
+        assert_eq!(segment.payload(), b"!");
+        assert!(TcpSegment::new_checked(hex(SYN)).unwrap().verify_checksum(pseudo(40)));
+        assert!(!TcpSegment::new_checked(hex(SYN)).unwrap().verify_checksum(pseudo(41)));
+    }
+
+    #[test]
+    fn builds_a_segment() {
+        let octets = hex(SYN);
+        let segment = TcpSegment::new_checked(&octets).unwrap();
+        let repr = TcpRepr::parse(&segment).unwrap();
+        let mut buffer = [0xff; 40];
+        repr.emit(&mut buffer).unwrap();
+        let mut built = TcpSegment::new_checked(&mut buffer[..]).unwrap();
+        assert_eq!(built.checksum(), 0);
+        built.fill_checksum(pseudo(40));
+        assert_eq!(buffer[..], octets);
+        assert_eq!(repr.emit(&mut buffer[..39]), Err(Error::Truncated));
+        assert_eq!(
+            TcpRepr {
+                options: &[0; 2],
+                ..repr
+            }
+            .emit(&mut buffer),
+            Err(Error::Malformed)
+        );
+        assert_eq!(
+            TcpRepr {
+                options: &[0; 44],
+                ..repr
+            }
+            .emit(&mut [0; 80]),
+            Err(Error::Malformed)
+        );
+    }
+
+    #[test]
+    fn edits_flags_and_length_without_touching_their_neighbours() {
+        let mut octets = hex(SYN);
+        octets[12] |= 0x0e;
+        let mut segment = TcpSegment::new_checked(&mut octets[..]).unwrap();
+        segment.set_flags(TcpFlags::ACK | TcpFlags::PSH | TcpFlags::AE);
+        assert!(segment.flags().contains(TcpFlags::PSH | TcpFlags::AE) && !segment.flags().contains(TcpFlags::SYN));
+        segment.set_flags(segment.flags() & !TcpFlags::AE);
+        segment.set_header_len(20);
+        assert_eq!(segment.payload().len(), 20);
+        assert_eq!(octets[12..14], [0x5e, 0x18]);
+    }
+
+    #[test]
+    fn refuses_wrong_lengths() {
+        refuses_every_truncation(&hex(SYN), |data| TcpSegment::new_checked(data).is_ok());
+        let mut octets = hex(SYN);
+        octets[12] = 0x40;
+        assert_eq!(TcpSegment::new_checked(&octets), Err(Error::Malformed));
+        octets[12] = 0xb0;
+        assert_eq!(TcpSegment::new_checked(&octets), Err(Error::Truncated));
+    }
+
+    #[test]
+    fn ports_of_zero_are_malformed() {
+        for at in [0, 2] {
+            let mut octets = hex(SYN);
+            octets[at..at + 2].fill(0);
+            assert_eq!(
+                TcpRepr::parse(&TcpSegment::new_checked(&octets).unwrap()),
+                Err(Error::Malformed)
+            );
+        }
+    }
+}

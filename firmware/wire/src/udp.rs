@@ -200,3 +200,97 @@ impl UdpRepr {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ip::IpProtocol;
+    use crate::testing::{hex, refuses_every_truncation};
+    use core::net::{Ipv4Addr, Ipv6Addr};
+
+    // From a kernel, between 10.1.0.10 and 10.1.0.11, and between fd00:1::a and fd00:1::b.
+    const V4: &str = "1388 1389 000d 80da 68656c6c6f";
+    const V6: &str = "1388 1389 000e 9ab5 68656c6c6f21";
+
+    fn pseudo_v4(length: u16) -> u16 {
+        let (src, dst) = (Ipv4Addr::new(10, 1, 0, 10), Ipv4Addr::new(10, 1, 0, 11));
+        checksum::pseudo_header_v4(src, dst, IpProtocol::UDP, length)
+    }
+
+    #[test]
+    fn takes_a_datagram_apart() {
+        let mut octets = hex(V4);
+        octets.extend([0xaa; 5]);
+        let packet = UdpPacket::new_checked(&octets).unwrap();
+        let repr = UdpRepr {
+            src_port: 5000,
+            dst_port: 5001,
+            payload_len: 5,
+        };
+        assert_eq!(UdpRepr::parse(&packet), Ok(repr));
+        assert_eq!(packet.payload(), b"hello");
+        assert!(packet.verify_checksum(pseudo_v4(13)), "padding is not summed");
+        assert!(!packet.verify_checksum(pseudo_v4(14)));
+    }
+
+    #[test]
+    fn verifies_over_ipv6() {
+        let (src, dst): (Ipv6Addr, Ipv6Addr) = ("fd00:1::a".parse().unwrap(), "fd00:1::b".parse().unwrap());
+        let packet = UdpPacket::new_checked(hex(V6)).unwrap();
+        assert!(packet.verify_checksum(checksum::pseudo_header_v6(&src, &dst, IpProtocol::UDP, 14)));
+        assert!(!packet.verify_checksum(checksum::pseudo_header_v6(&src, &dst, IpProtocol::TCP, 14)));
+    }
+
+    #[test]
+    fn builds_a_datagram() {
+        let mut buffer = [0xff; 13];
+        let repr = UdpRepr {
+            src_port: 5000,
+            dst_port: 5001,
+            payload_len: 5,
+        };
+        repr.emit(&mut buffer).unwrap();
+        let mut packet = UdpPacket::new_checked(&mut buffer[..]).unwrap();
+        assert_eq!(packet.checksum(), 0);
+        packet.payload_mut().copy_from_slice(b"hello");
+        packet.fill_checksum(pseudo_v4(13));
+        assert_eq!(buffer[..], hex(V4));
+        assert_eq!(repr.emit(&mut buffer[..7]), Err(Error::Truncated));
+        assert_eq!(
+            UdpRepr {
+                payload_len: 65528,
+                ..repr
+            }
+            .emit(&mut buffer),
+            Err(Error::Malformed)
+        );
+    }
+
+    #[test]
+    fn a_sum_of_zero_goes_out_as_all_ones_and_none_counts_as_right() {
+        let mut octets = hex("0001 0002 0008 0000");
+        let mut packet = UdpPacket::new_checked(&mut octets[..]).unwrap();
+        let pseudo = 0xffff - 11;
+        assert!(packet.verify_checksum(pseudo));
+        packet.fill_checksum(pseudo);
+        assert_eq!(packet.checksum(), 0xffff);
+        assert!(packet.verify_checksum(pseudo) && !packet.verify_checksum(pseudo - 1));
+    }
+
+    #[test]
+    fn refuses_wrong_lengths() {
+        refuses_every_truncation(&hex(V4), |data| UdpPacket::new_checked(data).is_ok());
+        refuses_every_truncation(&hex(V4)[..8], |data| UdpPacket::new_header(data).is_ok());
+        let mut octets = hex(V4);
+        octets[5] = 7;
+        assert_eq!(UdpPacket::new_checked(&octets), Err(Error::Malformed));
+        assert_eq!(
+            UdpRepr::parse(&UdpPacket::new_header(&octets).unwrap()),
+            Err(Error::Malformed)
+        );
+        assert_eq!(
+            UdpPacket::new_checked(hex("1388 0000 0008 0000")).map(|p| UdpRepr::parse(&p)),
+            Ok(Err(Error::Malformed))
+        );
+    }
+}

@@ -224,3 +224,82 @@ pub fn network_layer<T: AsRef<[u8]>>(frame: &EthernetFrame<T>) -> Result<Network
     }
     Ok(layer)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{hex, refuses_every_truncation};
+
+    #[test]
+    fn takes_a_tag_apart() {
+        let octets = hex("b02a 86dd 60");
+        let tag = VlanTag::new_checked(&octets).unwrap();
+        assert_eq!((tag.pcp(), tag.dei(), tag.vid()), (5, true, 42));
+        assert_eq!(tag.inner_ethertype(), EtherType::IPV6);
+        assert_eq!(tag.payload(), [0x60]);
+        refuses_every_truncation(&octets[..4], |data| VlanTag::new_checked(data).is_ok());
+    }
+
+    #[test]
+    fn builds_a_tag() {
+        let repr = VlanRepr {
+            vid: 42,
+            pcp: 5,
+            dei: true,
+            inner_ethertype: EtherType::IPV6,
+        };
+        let mut buffer = [0; 4];
+        repr.emit(&mut buffer).unwrap();
+        assert_eq!(buffer[..], hex("b02a 86dd"));
+        assert_eq!(VlanRepr::parse(&VlanTag::new_checked(&buffer).unwrap()), Ok(repr));
+        assert_eq!(repr.emit(&mut buffer[..3]), Err(Error::Truncated));
+    }
+
+    #[test]
+    fn sets_each_part_of_the_tci_alone() {
+        let mut octets = hex("0000 0800");
+        let mut tag = VlanTag::new_checked(&mut octets[..]).unwrap();
+        tag.set_vid(0xfabc);
+        assert_eq!(tag.tci(), 0x0abc);
+        tag.set_pcp(0x0f);
+        assert_eq!(tag.tci(), 0xeabc);
+        tag.set_dei(true);
+        tag.set_pcp(0);
+        assert_eq!(tag.tci(), 0x1abc);
+        tag.set_dei(false);
+        tag.set_vid(0);
+        assert_eq!(tag.tci(), 0);
+    }
+
+    #[test]
+    fn the_reserved_identifier_is_malformed() {
+        assert_eq!(
+            VlanRepr::parse(&VlanTag::new_checked(hex("0fff 0800")).unwrap()),
+            Err(Error::Malformed)
+        );
+    }
+
+    #[test]
+    fn finds_the_network_layer_behind_up_to_two_tags() {
+        let plain = hex("02000000000b 02000000000a 0800 45");
+        let one = hex("02000000000b 02000000000a 8100 a02a 0800 45");
+        let two = hex("02000000000b 02000000000a 88a8 0007 8100 a02a 86dd 60");
+        let three = hex("02000000000b 02000000000a 88a8 0007 8100 a02a 8100 0001 0800 45");
+        let walk = |octets: &[u8]| network_layer(&EthernetFrame::new_checked(octets).unwrap());
+        let layer = |ethertype, offset, outer_tci, inner_tci| {
+            Ok(NetworkLayer {
+                ethertype,
+                offset,
+                outer_tci,
+                inner_tci,
+            })
+        };
+        assert_eq!(walk(&plain), layer(EtherType::IPV4, 14, None, None));
+        assert_eq!(walk(&one), layer(EtherType::IPV4, 18, Some(0xa02a), None));
+        assert_eq!(walk(&two), layer(EtherType::IPV6, 22, Some(0x0007), Some(0xa02a)));
+        assert_eq!(walk(&three), Err(Error::Unsupported));
+        for length in 14..22 {
+            assert_eq!(walk(&two[..length]), Err(Error::Truncated), "{length}");
+        }
+    }
+}

@@ -161,3 +161,52 @@ impl VxlanRepr {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{hex, refuses_every_truncation};
+
+    // The header that a kernel's VXLAN interface with identifier 0x12345 sent.
+    const HEADER: &str = "08000000 01234500";
+
+    #[test]
+    fn takes_a_header_apart() {
+        let octets = hex("08000000 01234500 ffff");
+        let packet = VxlanPacket::new_checked(&octets).unwrap();
+        assert_eq!(packet.vni(), 0x12345);
+        assert!(packet.has_vni() && packet.reserved_is_zero());
+        assert_eq!(packet.payload(), [0xff, 0xff]);
+        assert_eq!(VxlanRepr::parse(&packet), Ok(VxlanRepr { vni: 0x12345 }));
+    }
+
+    #[test]
+    fn builds_a_header() {
+        let mut buffer = [0xff; 8];
+        VxlanRepr { vni: 0x12345 }.emit(&mut buffer).unwrap();
+        assert_eq!(buffer[..], hex(HEADER));
+        assert_eq!(VxlanRepr { vni: 1 }.emit(&mut buffer[..7]), Err(Error::Truncated));
+        assert_eq!(VxlanRepr { vni: VNI_MAX + 1 }.emit(&mut buffer), Err(Error::Malformed));
+        assert_eq!(VxlanRepr { vni: VNI_MAX }.emit(&mut buffer), Ok(()));
+        assert_eq!(buffer[..], hex("08000000 ffffff00"));
+    }
+
+    #[test]
+    fn reserved_bits_are_ignored_but_seen() {
+        for header in ["88000000 01234500", "08000001 01234500", "08000000 012345ff"] {
+            let octets = hex(header);
+            let packet = VxlanPacket::new_checked(&octets).unwrap();
+            assert_eq!(packet.vni(), 0x12345);
+            assert!(!packet.reserved_is_zero(), "{header}");
+        }
+    }
+
+    #[test]
+    fn refuses_truncations_and_a_header_without_identifier() {
+        refuses_every_truncation(&hex(HEADER), |data| VxlanPacket::new_checked(data).is_ok());
+        assert_eq!(
+            VxlanPacket::new_checked(hex("f7000000 01234500")),
+            Err(Error::Malformed)
+        );
+    }
+}

@@ -250,3 +250,101 @@ impl<'a> DtlsCidRecordRepr<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{hex, refuses_every_truncation};
+
+    // The Finished message of an Mbed TLS server to a client whose connection id is c1c1c101.
+    const RECORD: &str = "19 fefd 0001 000000000000 c1c1c101 0038 0001000000000000
+        a72d18cc9d36855bfdf38febc5b0ec45e98d7f2289fd09a25a5432dfbae55edd637a6a94365d4587ed68eef086ed6f3f";
+
+    #[test]
+    fn takes_a_record_apart() {
+        let mut octets = hex(RECORD);
+        octets.push(0x19);
+        let record = DtlsCidRecord::new_checked(&octets, 4).unwrap();
+        assert_eq!((record.epoch(), record.sequence(), record.length()), (1, 0, 56));
+        assert_eq!(record.epoch_and_sequence(), 1 << 48);
+        assert_eq!(record.connection_id(), [0xc1, 0xc1, 0xc1, 0x01]);
+        assert_eq!(record.header(), &octets[..17]);
+        assert_eq!(record.fragment(), &octets[17..73]);
+        assert_eq!(record.rest(), [0x19]);
+    }
+
+    #[test]
+    fn builds_a_header() {
+        let connection_id = [1, 2, 3, 4, 5, 6, 7, 8];
+        let repr = DtlsCidRecordRepr {
+            epoch: 1,
+            sequence: 0xa0b0_c0d0_e0f0,
+            connection_id: &connection_id,
+            length: 24,
+        };
+        let mut buffer = [0xff; 21 + 24];
+        repr.emit(&mut buffer).unwrap();
+        assert_eq!(buffer[..21], hex("19 fefd 0001 a0b0c0d0e0f0 0102030405060708 0018"));
+        let record = DtlsCidRecord::new_checked(&buffer[..], 8).unwrap();
+        assert_eq!(DtlsCidRecordRepr::parse(&record), Ok(repr));
+        assert_eq!(repr.emit(&mut buffer[..20]), Err(Error::Truncated));
+        for wrong in [
+            DtlsCidRecordRepr {
+                sequence: SEQUENCE_END,
+                ..repr
+            },
+            DtlsCidRecordRepr { length: 18433, ..repr },
+            DtlsCidRecordRepr {
+                connection_id: &[],
+                ..repr
+            },
+            DtlsCidRecordRepr {
+                connection_id: &[0; 21],
+                ..repr
+            },
+        ] {
+            assert_eq!(wrong.emit(&mut buffer), Err(Error::Malformed), "{wrong:?}");
+        }
+        DtlsCidRecordRepr {
+            connection_id: &[7; 20],
+            ..repr
+        }
+        .emit(&mut buffer)
+        .unwrap();
+    }
+
+    #[test]
+    fn splits_for_opening_in_place() {
+        let mut octets = hex(RECORD);
+        let mut record = DtlsCidRecord::new_checked(&mut octets[..], 4).unwrap();
+        let (header, fragment) = record.split_mut();
+        assert_eq!((header.len(), fragment.len()), (17, 56));
+        fragment[0] ^= 0xff;
+        assert_eq!(octets[17], 0xff);
+    }
+
+    #[test]
+    fn refuses_truncations_and_what_is_no_such_record() {
+        refuses_every_truncation(&hex(RECORD), |data| DtlsCidRecord::new_checked(data, 4).is_ok());
+        for cid_len in [0, 21, usize::MAX] {
+            assert_eq!(
+                DtlsCidRecord::new_checked(&hex(RECORD)[..], cid_len),
+                Err(Error::Malformed),
+                "{cid_len}"
+            );
+        }
+        for (at, value) in [(0, 23), (1, 0x03), (2, 0xff)] {
+            let mut octets = hex(RECORD);
+            octets[at] = value;
+            assert_eq!(
+                DtlsCidRecord::new_checked(&octets, 4),
+                Err(Error::Malformed),
+                "octet {at} = {value}"
+            );
+        }
+        let mut octets = hex(RECORD);
+        octets[15..17].copy_from_slice(&18433u16.to_be_bytes());
+        octets.resize(17 + 18433, 0);
+        assert_eq!(DtlsCidRecord::new_checked(&octets, 4), Err(Error::Malformed));
+    }
+}

@@ -228,3 +228,109 @@ impl DtlsRecordRepr {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{hex, refuses_every_truncation};
+
+    // The Finished message of an OpenSSL server, protected.
+    const RECORD: &str = "16 fefd 0001 000000000000 0030 2c6d8119a9df20bf
+        6a36181e3a2a2b6c8743b12a9e270557222b7cec034854953d5e77f9de42a4608622f3b53440723d";
+
+    #[test]
+    fn takes_a_record_apart() {
+        let mut octets = hex(RECORD);
+        octets.extend(hex("17fefd"));
+        let record = DtlsRecord::new_checked(&octets).unwrap();
+        assert_eq!(record.content_type(), ContentType::HANDSHAKE);
+        assert_eq!(record.version(), Version::DTLS_1_2);
+        assert_eq!((record.epoch(), record.sequence(), record.length()), (1, 0, 48));
+        assert_eq!(record.epoch_and_sequence(), 1 << 48);
+        assert_eq!(record.header(), &octets[..13]);
+        assert_eq!(record.fragment(), &octets[13..61]);
+        assert_eq!(record.rest(), hex("17fefd"));
+    }
+
+    #[test]
+    fn builds_a_header() {
+        let repr = DtlsRecordRepr {
+            content_type: ContentType::APPLICATION_DATA,
+            version: Version::DTLS_1_2,
+            epoch: 2,
+            sequence: 0x0102_0304_0506,
+            length: 24,
+        };
+        let mut buffer = [0xff; 13 + 24];
+        repr.emit(&mut buffer).unwrap();
+        assert_eq!(buffer[..13], hex("17 fefd 0002 010203040506 0018"));
+        let record = DtlsRecord::new_checked(&buffer).unwrap();
+        assert_eq!(DtlsRecordRepr::parse(&record), Ok(repr));
+        assert_eq!(record.epoch_and_sequence(), 0x0002_0102_0304_0506);
+        assert_eq!(repr.emit(&mut buffer[..12]), Err(Error::Truncated));
+        assert_eq!(
+            DtlsRecordRepr {
+                sequence: SEQUENCE_END,
+                ..repr
+            }
+            .emit(&mut buffer),
+            Err(Error::Malformed)
+        );
+        assert_eq!(
+            DtlsRecordRepr {
+                sequence: SEQUENCE_END - 1,
+                ..repr
+            }
+            .emit(&mut buffer),
+            Ok(())
+        );
+        assert_eq!(
+            DtlsRecordRepr { length: 18433, ..repr }.emit(&mut buffer),
+            Err(Error::Malformed)
+        );
+    }
+
+    #[test]
+    fn splits_for_opening_in_place() {
+        let mut octets = hex(RECORD);
+        octets.push(0xaa);
+        let mut record = DtlsRecord::new_checked(&mut octets[..]).unwrap();
+        let (header, fragment) = record.split_mut();
+        assert_eq!((header.len(), fragment.len()), (13, 48));
+        fragment.fill(0);
+        assert_eq!(octets[..13], hex(RECORD)[..13]);
+        assert_eq!(octets[13..61], [0; 48]);
+        assert_eq!(octets[61], 0xaa);
+    }
+
+    #[test]
+    fn refuses_truncations_and_what_is_no_such_record() {
+        refuses_every_truncation(&hex(RECORD), |data| DtlsRecord::new_checked(data).is_ok());
+        for (at, value) in [(0, 25), (0, 24), (0, 19), (0, 0x2f), (1, 0x03)] {
+            let mut octets = hex(RECORD);
+            octets[at] = value;
+            assert_eq!(
+                DtlsRecord::new_checked(&octets),
+                Err(Error::Malformed),
+                "octet {at} = {value}"
+            );
+        }
+        let mut octets = hex(RECORD);
+        octets[11..13].copy_from_slice(&18433u16.to_be_bytes());
+        octets.resize(13 + 18433, 0);
+        assert_eq!(DtlsRecord::new_checked(&octets), Err(Error::Malformed));
+        octets[12] -= 1;
+        assert!(DtlsRecord::new_checked(&octets).is_ok());
+    }
+
+    #[test]
+    fn an_unchecked_view_over_nothing_is_harmless() {
+        let mut record = DtlsRecord::new_unchecked([0u8; 0]);
+        record.set_length(9);
+        assert_eq!(
+            (record.length(), record.fragment().len(), record.rest().len()),
+            (0, 0, 0)
+        );
+        assert_eq!(record.split_mut(), (&mut [][..], &mut [][..]));
+    }
+}

@@ -308,3 +308,165 @@ impl<'a> DtlsUnifiedRepr<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{hex, refuses_every_truncation};
+
+    // Acknowledgements of a BoringSSL server, and of a wolfSSL server to a client whose connection id is c1c1c101.
+    const RECORD: &str = "2f 58b8 0023 7ec9b18b82a21d671590fff0e2194b907f1f917a05fc00332b09a3a87093efc61db152";
+    const WITH_CID: &str =
+        "3f c1c1c101 2ad6 0023 fb03012fa43793ab7ab682ac66ed39799a9619399500c72d059954f87cd5f38c86c8e1";
+
+    #[test]
+    fn takes_a_record_apart() {
+        let mut octets = hex(RECORD);
+        octets.push(0x2f);
+        let record = DtlsUnified::new_checked(&octets, 8).unwrap();
+        assert_eq!((record.epoch_bits(), record.length()), (3, Some(35)));
+        assert_eq!(record.record_number(), RecordNumberBits::Sixteen(0x58b8));
+        assert_eq!(record.connection_id(), None);
+        assert_eq!(record.header(), &octets[..5]);
+        assert_eq!(record.fragment(), &octets[5..40]);
+        assert_eq!(record.rest(), [0x2f]);
+    }
+
+    #[test]
+    fn takes_a_record_with_connection_id_apart() {
+        let octets = hex(WITH_CID);
+        let record = DtlsUnified::new_checked(&octets, 4).unwrap();
+        assert_eq!(record.connection_id(), Some(&[0xc1, 0xc1, 0xc1, 0x01][..]));
+        assert_eq!(record.record_number(), RecordNumberBits::Sixteen(0x2ad6));
+        assert_eq!((record.header_len(), record.record_len()), (9, 44));
+        assert_eq!(record.fragment().len(), 35);
+    }
+
+    #[test]
+    fn without_a_length_the_record_fills_the_datagram() {
+        let octets = hex("21 07 0102030405");
+        let record = DtlsUnified::new_checked(&octets, 8).unwrap();
+        assert_eq!(
+            (record.epoch_bits(), record.length(), record.record_len()),
+            (1, None, 7)
+        );
+        assert_eq!(record.record_number(), RecordNumberBits::Eight(7));
+        assert_eq!(record.header(), &octets[..2]);
+        assert_eq!(record.fragment(), &octets[2..]);
+        assert!(record.rest().is_empty());
+    }
+
+    #[test]
+    fn builds_every_form_of_the_header() {
+        let cid = [0xaa, 0xbb];
+        let mut seen = std::vec::Vec::new();
+        for connection_id in [None, Some(&cid[..])] {
+            for record_number in [RecordNumberBits::Eight(9), RecordNumberBits::Sixteen(0x0908)] {
+                for length in [None, Some(3)] {
+                    for epoch_bits in 0..4 {
+                        let repr = DtlsUnifiedRepr {
+                            connection_id,
+                            epoch_bits,
+                            record_number,
+                            length,
+                        };
+                        let mut buffer = [0xff; 10];
+                        repr.emit(&mut buffer).unwrap();
+                        let whole = repr.buffer_len() + 3;
+                        let record = DtlsUnified::new_checked(&buffer[..whole], 2).unwrap();
+                        assert_eq!(DtlsUnifiedRepr::parse(&record), Ok(repr));
+                        assert_eq!(record.fragment(), [0xff; 3]);
+                        assert_eq!(repr.emit(&mut buffer[..repr.buffer_len() - 1]), Err(Error::Truncated));
+                        seen.push(buffer[0]);
+                    }
+                }
+            }
+        }
+        seen.sort_unstable();
+        assert!(seen.iter().copied().eq(32..64));
+    }
+
+    #[test]
+    fn builds_the_headers_that_libraries_sent() {
+        let repr = DtlsUnifiedRepr {
+            connection_id: Some(&[0xc1, 0xc1, 0xc1, 0x01]),
+            epoch_bits: 3,
+            record_number: RecordNumberBits::Sixteen(0x2ad6),
+            length: Some(35),
+        };
+        let mut buffer = [0; 9];
+        repr.emit(&mut buffer).unwrap();
+        assert_eq!(buffer[..], hex(WITH_CID)[..9]);
+        let repr = DtlsUnifiedRepr {
+            connection_id: None,
+            record_number: RecordNumberBits::Sixteen(0x58b8),
+            ..repr
+        };
+        repr.emit(&mut buffer).unwrap();
+        assert_eq!(buffer[..5], hex(RECORD)[..5]);
+        assert_eq!((repr.record_number.bits(), repr.record_number.value()), (16, 0x58b8));
+        assert_eq!(
+            (RecordNumberBits::Eight(5).bits(), RecordNumberBits::Eight(5).value()),
+            (8, 5)
+        );
+        for wrong in [
+            DtlsUnifiedRepr { epoch_bits: 4, ..repr },
+            DtlsUnifiedRepr {
+                length: Some(16641),
+                ..repr
+            },
+            DtlsUnifiedRepr {
+                connection_id: Some(&[]),
+                ..repr
+            },
+            DtlsUnifiedRepr {
+                connection_id: Some(&[0; 21]),
+                ..repr
+            },
+        ] {
+            assert_eq!(wrong.emit(&mut [0; 40]), Err(Error::Malformed), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn uncovers_the_record_number_in_place() {
+        // BoringSSL's record has number 0; the mask is what its key yields.
+        let mut octets = hex(RECORD);
+        let mut record = DtlsUnified::new_checked(&mut octets[..], 0).unwrap();
+        for (octet, mask) in record.record_number_mut().iter_mut().zip([0x58, 0xb8]) {
+            *octet ^= mask;
+        }
+        let (header, fragment) = record.split_mut();
+        assert_eq!(header, hex("2f00000023"), "the additional data that the library used");
+        assert_eq!(fragment.len(), 35);
+        let mut short = hex("21 07 00");
+        assert_eq!(DtlsUnified::new_unchecked(&mut short[..], 0).record_number_mut(), [7]);
+    }
+
+    #[test]
+    fn refuses_truncations_and_what_is_no_such_record() {
+        refuses_every_truncation(&hex(RECORD), |data| DtlsUnified::new_checked(data, 4).is_ok());
+        refuses_every_truncation(&hex(WITH_CID), |data| DtlsUnified::new_checked(data, 4).is_ok());
+        refuses_every_truncation(&hex("31 aabbccdd 07"), |data| DtlsUnified::new_checked(data, 4).is_ok());
+        assert_eq!(DtlsUnified::new_checked(hex(WITH_CID), 0), Err(Error::Malformed));
+        assert_eq!(DtlsUnified::new_checked(hex(WITH_CID), 21), Err(Error::Malformed));
+        for first in [0x1f, 0x40, 0x17, 0xff] {
+            let mut octets = hex(RECORD);
+            octets[0] = first;
+            assert_eq!(
+                DtlsUnified::new_checked(&octets, 4),
+                Err(Error::Malformed),
+                "{first:#x}"
+            );
+        }
+        for first in [0x20, 0x24] {
+            let mut octets = std::vec![first, 0, 0x41, 0x01];
+            octets.resize(5 + 16641, 0);
+            assert_eq!(
+                DtlsUnified::new_checked(&octets, 0),
+                Err(Error::Malformed),
+                "{first:#x}"
+            );
+        }
+    }
+}
