@@ -47,7 +47,13 @@ def sender_of(scenario, facts):
 
 
 def answered(scenario, vm, target):
-    """Whether the NIC answers for `target`: a VM's address, or one beyond the gateway."""
+    """Whether the NIC answers for `target`: a VM's address, or one beyond the gateway.
+
+    Never about the asker's own address: an answer to duplicate address detection (RFC 4862 section 5.4, RFC 5227 section 2.1)
+    would take that address from the VM.
+    """
+    if vm.owns(target):
+        return False
     found = scenario.destination(vm.vnet, target)
     return isinstance(found, Vm) or found == OUTSIDE
 
