@@ -101,7 +101,7 @@ fn damaged_packets_go_through_every_parser() {
         let mut packet = SEEDS[round % SEEDS.len()].to_vec();
         for _ in 0..random.next() % 4 {
             let at = random.next() % packet.len();
-            packet[at] = if random.next() % 2 == 0 {
+            packet[at] = if random.next().is_multiple_of(2) {
                 random.next() as u8
             } else {
                 packet[at] ^ (1 << (random.next() % 8))
@@ -109,7 +109,7 @@ fn damaged_packets_go_through_every_parser() {
         }
         let tail = random.next() % 80;
         packet.extend(random.octets(tail));
-        if random.next() % 4 == 0 {
+        if random.next().is_multiple_of(4) {
             packet.truncate(random.next() % (packet.len() + 1));
         }
         exercise::all(&packet);

@@ -55,7 +55,7 @@ fn with_rest(mut header: Vec<u8>, data: &[u8], at: usize) -> Vec<u8> {
 }
 
 /// Whether two parses agree; both must have succeeded.
-fn same<T: PartialEq + Debug>(again: Result<T>, first: T) {
+fn same<T: PartialEq + Debug + Copy>(again: Result<T>, first: T) {
     assert_eq!(again, Ok(first), "what was emitted parses to the same");
 }
 
