@@ -57,7 +57,7 @@ def python_in(namespace, *words, **more):
 
 def wait_for_line(process):
     if process.stdout.readline().strip() != b"ready":
-        raise SystemExit("record-captures: a helper process did not start")
+        raise SystemExit("record-captures: a child process did not start")
 
 
 def record(kind, out):

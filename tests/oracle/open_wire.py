@@ -65,6 +65,7 @@ def open_record(record, keys, highest=-1):
 
 
 def unwrap_vxlan(payload):
+    """VXLAN header and frame -> (VNI, frame)."""
     need(len(payload) >= 22 and payload[0] == 8 and payload[1:4] == b"\0\0\0" and payload[7] == 0, "bad VXLAN header")
     return int.from_bytes(payload[4:7]), payload[8:]
 
@@ -100,11 +101,12 @@ def open_wire(packets, key_file):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("wire"), arguments.add_argument("keys")
-    arguments.add_argument("--expect", metavar="PCAP", help="the VM frames must be exactly these, in this order")
-    arguments.add_argument("--out", metavar="PCAP", help="write the recovered VM frames")
+    for option, text in (("--expect", "pcap: the VM frames must be exactly these, in order"), ("--out", "pcap to write them to")):
+        arguments.add_argument(option, help=text)
     arguments.add_argument("--allow-clear", action="store_true", help="clear VXLAN is no failure")
     options = arguments.parse_args()
-    opened = list(open_wire(read_capture(options.wire), json.load(open(options.keys))))
+    with open(options.keys) as file:
+        opened = list(open_wire(read_capture(options.wire), json.load(file)))
     failures = [o for o in opened if o[1] == "bad" or (o[1] == "clear" and not options.allow_clear)]
     for packet, kind, _, vni, what in failures:
         print(f"datagram {packet.index}: {'clear VXLAN, VNI ' + str(vni) if kind == 'clear' else what}")
