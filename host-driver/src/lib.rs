@@ -1,1 +1,45 @@
-//! To be written.
+//! The SealNIC host driver: everything a host needs to own a device, over whatever transport reaches its registers.
+//! A [`Device`] finds the device, refuses one whose ABI it doesn't know, and offers every mailbox command as a typed
+//! method; [`reconcile()`] makes what is programmed equal to a [`DesiredState`]; [`FlowLog`] turns the device's events into
+//! the Azure VNet flow log, version 4. The driver holds no state that it could not read back from the device.
+//!
+//! * [`clock`]: time for deadlines, replaceable in tests
+//! * [`transport`]: how registers are reached; [`transport::model`] for a model in this process
+//! * [`mailbox`]: commands and answers, with deadlines and retries that never execute a command twice
+//! * [`device`]: discovery and the typed commands
+//! * [`list`](mod@list): paging through the device's tables
+//! * [`counters`]: a snapshot of all counters and their conservation law
+//! * [`desired`]: the desired state, checked
+//! * [`plan`](mod@plan): the steps from one state to another, in an order that opens no clear path
+//! * [`reconcile`](mod@reconcile): reads back, plans, applies, reports
+//! * [`flow_log`]: flow-log records from events; [`flow_tuple`] for one line of it
+//! * [`keys`]: secrets of an SA, and static keys derived for scenarios
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod counters;
+pub mod desired;
+pub mod device;
+mod error;
+pub mod flow_log;
+pub mod flow_tuple;
+pub mod keys;
+pub mod list;
+pub mod mailbox;
+pub mod plan;
+pub mod reconcile;
+mod registers;
+pub mod transport;
+
+#[cfg(test)]
+mod tests;
+
+pub use counters::CounterSnapshot;
+pub use desired::DesiredState;
+pub use device::Device;
+pub use error::Error;
+pub use flow_log::FlowLog;
+pub use keys::{KeyDerivation, RunId, SaKeys};
+pub use mailbox::{MailboxConfig, MailboxError};
+pub use reconcile::reconcile;
+pub use transport::{Transport, TransportError};

@@ -1,0 +1,437 @@
+//! From one state of a device to another, step by step, in an order in which no step opens a clear path that neither
+//! state has. It tightens first and loosens last:
+//!
+//! 1. exclusions that go or change are removed;
+//! 2. every VNet becomes the stricter of what it is and what it shall be; a new one starts as strict as can be;
+//! 3. ports that go, or change in more than MTU or state, are taken down, but keep their addresses: a frame for one of them
+//!    is dropped, not sent outside;
+//! 4. mappings to the outside that go are removed, then unreachable ranges are set, so that nothing inside falls
+//!    through to a mapping of the outside while others move;
+//! 5. associations: what goes or changes is removed (with its keys), what comes or changes is set, none as failed yet;
+//! 6. mappings to VMs are set, the narrowest prefix first, so that a wide one never speaks for an address that a
+//!    narrower one is about to claim;
+//! 7. mappings that go are removed, the widest first, so that none of them shows through where a narrower one went;
+//! 8. addresses and ports that go are removed;
+//! 9. mappings to the outside are set; 10. VNets that go are removed; 11. associations are declared failed;
+//!    12. exclusions are set; 13. VNets are loosened; 14. ports come up last.
+//!
+//! An interrupted plan leaves the device in between, strict; planning again from there completes it. Tables need room
+//! for what comes beside what goes.
+
+use crate::desired::{DesiredState, address_key, mapping_key, prefix_text};
+use sealnic_abi::object::{
+    Address, Association, AssociationState, Enforcement, Exclusion, Mapping, MappingKind, Port, PortAddress, Vnet,
+};
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::hash::Hash;
+
+/// What a device is programmed with, as read back.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Programmed {
+    /// VNets.
+    pub vnets: Vec<Vnet>,
+    /// Ports.
+    pub ports: Vec<Port>,
+    /// Port address prefixes.
+    pub port_addresses: Vec<PortAddress>,
+    /// Mappings.
+    pub mappings: Vec<Mapping>,
+    /// Associations.
+    pub associations: Vec<Association>,
+    /// Named exclusions.
+    pub exclusions: Vec<Exclusion>,
+}
+
+/// One command to the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Add or change a VNet.
+    SetVnet(Vnet),
+    /// Remove a VNet.
+    RemoveVnet(u32),
+    /// Add or change a port.
+    SetPort(Port),
+    /// Remove a port and its addresses.
+    RemovePort(u16),
+    /// Add a prefix to a port.
+    AddAddress(PortAddress),
+    /// Remove a prefix from a port.
+    RemoveAddress(PortAddress),
+    /// Add or change a mapping.
+    SetMapping(Mapping),
+    /// Remove a mapping.
+    RemoveMapping(Mapping),
+    /// Add an association.
+    SetAssociation(Association),
+    /// Declare an association's state.
+    SetAssociationState(u32, AssociationState),
+    /// Remove an association and its keys.
+    RemoveAssociation(u32),
+    /// Add or change an exclusion.
+    SetExclusion(Exclusion),
+    /// Remove an exclusion.
+    RemoveExclusion(u32),
+}
+
+/// What happened to an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Change {
+    /// It is new.
+    Added,
+    /// It has other values now.
+    Changed,
+    /// It is gone.
+    Removed,
+}
+
+/// An object by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Object {
+    /// The device-wide configuration.
+    Config,
+    /// A VNet by VNI.
+    Vnet(u32),
+    /// A port.
+    Port(u16),
+    /// A prefix of a port.
+    PortAddress(u16, Address, u8),
+    /// A mapping by source VNI and prefix.
+    Mapping(u32, Address, u8),
+    /// An association.
+    Association(u32),
+    /// An exclusion.
+    Exclusion(u32),
+}
+
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Config => f.write_str("device configuration"),
+            Self::Vnet(vni) => write!(f, "VNet {vni}"),
+            Self::Port(port) => write!(f, "port {port}"),
+            Self::PortAddress(port, prefix, len) => write!(f, "address {} of port {port}", prefix_text(prefix, len)),
+            Self::Mapping(vni, prefix, len) => write!(f, "mapping {} in VNet {vni}", prefix_text(prefix, len)),
+            Self::Association(id) => write!(f, "association {id}"),
+            Self::Exclusion(id) => write!(f, "exclusion {id}"),
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (verb, object) = match self {
+            Self::SetVnet(v) => ("setting", Object::Vnet(v.vni)),
+            Self::RemoveVnet(vni) => ("removing", Object::Vnet(*vni)),
+            Self::SetPort(p) => ("setting", Object::Port(p.port)),
+            Self::RemovePort(port) => ("removing", Object::Port(*port)),
+            Self::AddAddress(a) => ("adding", Object::PortAddress(a.port, a.prefix, a.prefix_len)),
+            Self::RemoveAddress(a) => ("removing", Object::PortAddress(a.port, a.prefix, a.prefix_len)),
+            Self::SetMapping(m) => ("setting", Object::Mapping(m.src_vni, m.prefix, m.prefix_len)),
+            Self::RemoveMapping(m) => ("removing", Object::Mapping(m.src_vni, m.prefix, m.prefix_len)),
+            Self::SetAssociation(a) => ("setting", Object::Association(a.id)),
+            Self::SetAssociationState(id, _) => ("declaring the state of", Object::Association(*id)),
+            Self::RemoveAssociation(id) => ("removing", Object::Association(*id)),
+            Self::SetExclusion(e) => ("setting", Object::Exclusion(e.id)),
+            Self::RemoveExclusion(id) => ("removing", Object::Exclusion(*id)),
+        };
+        write!(f, "{verb} {object}")
+    }
+}
+
+/// Steps, and what they change.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// Commands in the order in which they must be given.
+    pub steps: Vec<Step>,
+    /// What is different afterwards, each object once.
+    pub changes: Vec<(Change, Object)>,
+    /// Associations that are new or had to be made anew, and have no keys.
+    pub need_keys: Vec<u32>,
+}
+
+/// Plans the way from `current` to `desired`, which must be consistent ([`DesiredState::check`]).
+#[must_use]
+pub fn plan(current: &Programmed, desired: &DesiredState) -> Plan {
+    let mut plan = Plan::default();
+    let mappings: Vec<Mapping> = desired
+        .mappings
+        .iter()
+        .map(|m| Mapping {
+            revision: desired.revision,
+            ..*m
+        })
+        .collect();
+    let vnets = diff(&current.vnets, &desired.vnets, |v| v.vni, |a, b| a == b);
+    let ports = diff(&current.ports, &desired.ports, |p| p.port, |a, b| a == b);
+    let addresses = diff(&current.port_addresses, &desired.port_addresses, address_key, |a, b| {
+        a == b
+    });
+    let mappings = diff(&current.mappings, &mappings, mapping_key, same_mapping);
+    let associations = diff(&current.associations, &desired.associations, |a| a.id, |a, b| a == b);
+    let exclusions = diff(&current.exclusions, &desired.exclusions, |e| e.id, |a, b| a == b);
+
+    vnets.report(&mut plan, |v| Object::Vnet(v.vni));
+    ports.report(&mut plan, |p| Object::Port(p.port));
+    addresses.report(&mut plan, |a| Object::PortAddress(a.port, a.prefix, a.prefix_len));
+    mappings.report(&mut plan, |m| Object::Mapping(m.src_vni, m.prefix, m.prefix_len));
+    associations.report(&mut plan, |a| Object::Association(a.id));
+    exclusions.report(&mut plan, |e| Object::Exclusion(e.id));
+
+    let steps = &mut plan.steps;
+    steps.extend(exclusions.old_values().map(|e| Step::RemoveExclusion(e.id)));
+    let loosened = tighten_vnets(steps, &vnets);
+    take_ports_down(steps, &ports);
+    contain_the_outside(steps, &mappings);
+    let failed = set_associations(steps, &associations, &mut plan.need_keys);
+    move_vms(steps, &mappings);
+    let rebuilt = remove_ports(steps, &ports, &addresses);
+    steps.extend(
+        mappings
+            .new()
+            .filter(|m| is_kind(m, MappingKind::Outside))
+            .map(Step::SetMapping),
+    );
+    steps.extend(vnets.removed.iter().map(|v| Step::RemoveVnet(v.vni)));
+    steps.extend(
+        failed
+            .into_iter()
+            .map(|id| Step::SetAssociationState(id, AssociationState::Failed)),
+    );
+    steps.extend(exclusions.new_values().map(Step::SetExclusion));
+    steps.extend(loosened.into_iter().map(Step::SetVnet));
+    bring_ports_up(steps, &ports, &addresses, &rebuilt, desired);
+    plan
+}
+
+/// Returns the VNets that are to be loosened in the end.
+fn tighten_vnets(steps: &mut Vec<Step>, vnets: &Diff<Vnet>) -> Vec<Vnet> {
+    let strictest = |of: Vnet| Vnet {
+        encryption: 1,
+        enforcement: Enforcement::DropUnencrypted.into(),
+        ..of
+    };
+    let added = vnets.added.iter().map(|&new| (None, strictest(new), new));
+    let changed = vnets.changed.iter().map(|&(old, new)| {
+        let stricter = Vnet {
+            encryption: old.encryption.max(new.encryption),
+            enforcement: old.enforcement.max(new.enforcement),
+            ..new
+        };
+        (Some(old), stricter, new)
+    });
+    let mut loosened = Vec::new();
+    for (old, first, new) in added.chain(changed) {
+        if old != Some(first) {
+            steps.push(Step::SetVnet(first));
+        }
+        if first != new {
+            loosened.push(new);
+        }
+    }
+    loosened
+}
+
+fn take_ports_down(steps: &mut Vec<Step>, ports: &Diff<Port>) {
+    let down = |port: &Port| Step::SetPort(Port { up: 0, ..*port });
+    steps.extend(ports.removed.iter().filter(|p| p.up != 0).map(down));
+    for (old, new) in &ports.changed {
+        if only_mtu_or_state_differs(old, new) {
+            if new.up == 0 {
+                steps.push(Step::SetPort(*new));
+            }
+        } else if old.up != 0 {
+            steps.push(down(old));
+        }
+    }
+}
+
+fn contain_the_outside(steps: &mut Vec<Step>, mappings: &Diff<Mapping>) {
+    let outside = mappings.removed.iter().filter(|m| is_kind(m, MappingKind::Outside));
+    steps.extend(outside.map(|&m| Step::RemoveMapping(m)));
+    let unreachable = mappings.new_values().filter(|m| is_kind(m, MappingKind::Unreachable));
+    steps.extend(unreachable.map(Step::SetMapping));
+}
+
+/// Returns the associations that are to be declared failed in the end.
+fn set_associations(steps: &mut Vec<Step>, associations: &Diff<Association>, need_keys: &mut Vec<u32>) -> Vec<u32> {
+    let failed_state = u8::from(AssociationState::Failed);
+    let mut failed = Vec::new();
+    let only_state_differs = |old: &Association, new: &Association| {
+        Association {
+            state: new.state,
+            ..*old
+        } == *new
+    };
+    let (stated, remade): (Vec<_>, Vec<_>) = associations
+        .changed
+        .iter()
+        .copied()
+        .partition(|(old, new)| only_state_differs(old, new));
+    // Keys were made for what an association was: they must not seal or open for what it becomes. All go before the
+    // first comes, as connection ids and addresses may move from one to another.
+    let gone = associations.removed.iter().chain(remade.iter().map(|(old, _)| old));
+    steps.extend(gone.map(|a| Step::RemoveAssociation(a.id)));
+    for (_, new) in &stated {
+        match AssociationState::try_from(new.state) {
+            Ok(AssociationState::Failed) => failed.push(new.id),
+            Ok(state) => steps.push(Step::SetAssociationState(new.id, state)),
+            // The device knows what to say to a state that doesn't exist.
+            Err(_) => steps.push(Step::SetAssociation(*new)),
+        }
+    }
+    for new in remade.iter().map(|(_, new)| new).chain(&associations.added) {
+        let mut first = *new;
+        if new.state == failed_state {
+            first.state = AssociationState::NotReady.into();
+            failed.push(new.id);
+        }
+        need_keys.push(new.id);
+        steps.push(Step::SetAssociation(first));
+    }
+    failed
+}
+
+fn move_vms(steps: &mut Vec<Step>, mappings: &Diff<Mapping>) {
+    let is_special = |m: &Mapping| is_kind(m, MappingKind::Outside) || is_kind(m, MappingKind::Unreachable);
+    let mut set: Vec<Mapping> = mappings.new_values().filter(|m| !is_special(m)).collect();
+    set.sort_by_key(|m| std::cmp::Reverse(m.prefix_len));
+    steps.extend(set.into_iter().map(Step::SetMapping));
+    let mut removed: Vec<Mapping> = mappings
+        .removed
+        .iter()
+        .filter(|m| !is_kind(m, MappingKind::Outside))
+        .copied()
+        .collect();
+    removed.sort_by_key(|m| m.prefix_len);
+    steps.extend(removed.into_iter().map(Step::RemoveMapping));
+}
+
+/// Returns the ports that are removed to be made anew: they have lost all their addresses.
+fn remove_ports(steps: &mut Vec<Step>, ports: &Diff<Port>, addresses: &Diff<PortAddress>) -> HashSet<u16> {
+    let rebuilt: HashSet<u16> = ports
+        .changed
+        .iter()
+        .filter(|(old, new)| old.vni != new.vni)
+        .map(|(old, _)| old.port)
+        .collect();
+    let removed: HashSet<u16> = ports
+        .removed
+        .iter()
+        .map(|p| p.port)
+        .chain(rebuilt.iter().copied())
+        .collect();
+    // A removed port takes its addresses with it.
+    let alone = addresses.old_values().filter(|a| !removed.contains(&a.port));
+    steps.extend(alone.map(Step::RemoveAddress));
+    steps.extend(ports.removed.iter().map(|p| Step::RemovePort(p.port)));
+    let again = ports.changed.iter().filter(|(old, _)| rebuilt.contains(&old.port));
+    steps.extend(again.map(|(old, _)| Step::RemovePort(old.port)));
+    rebuilt
+}
+
+fn bring_ports_up(
+    steps: &mut Vec<Step>,
+    ports: &Diff<Port>,
+    addresses: &Diff<PortAddress>,
+    rebuilt: &HashSet<u16>,
+    desired: &DesiredState,
+) {
+    let fresh = |port: &Port| ports.added.iter().any(|p| p.port == port.port) || rebuilt.contains(&port.port);
+    let new_or_changed: Vec<Port> = ports.new_values().collect();
+    // An address needs its port, and a port needs its addresses before its VM may send.
+    steps.extend(
+        new_or_changed
+            .iter()
+            .filter(|p| fresh(p))
+            .map(|p| Step::SetPort(Port { up: 0, ..*p })),
+    );
+    let kept = addresses.new_values().filter(|a| !rebuilt.contains(&a.port));
+    steps.extend(kept.map(Step::AddAddress));
+    let lost = desired.port_addresses.iter().filter(|a| rebuilt.contains(&a.port));
+    steps.extend(lost.map(|&a| Step::AddAddress(a)));
+    for port in new_or_changed {
+        let done_already = if fresh(&port) {
+            port.up == 0
+        } else {
+            // Set in `take_ports_down`.
+            port.up == 0
+                && ports
+                    .changed
+                    .iter()
+                    .any(|(old, new)| new.port == port.port && only_mtu_or_state_differs(old, new))
+        };
+        if !done_already {
+            steps.push(Step::SetPort(port));
+        }
+    }
+}
+
+fn only_mtu_or_state_differs(old: &Port, new: &Port) -> bool {
+    (Port {
+        mtu: new.mtu,
+        up: new.up,
+        ..*old
+    }) == *new
+}
+
+fn same_mapping(old: &Mapping, new: &Mapping) -> bool {
+    (Mapping {
+        revision: new.revision,
+        ..*old
+    }) == *new
+}
+
+fn is_kind(mapping: &Mapping, kind: MappingKind) -> bool {
+    mapping.kind == u8::from(kind)
+}
+
+/// Difference of two sets of objects that have names, in the order in which they were given.
+struct Diff<O> {
+    removed: Vec<O>,
+    /// Old and new.
+    changed: Vec<(O, O)>,
+    added: Vec<O>,
+}
+
+fn diff<O: Copy, K: Hash + Eq>(
+    current: &[O],
+    desired: &[O],
+    key: impl Fn(&O) -> K,
+    same: impl Fn(&O, &O) -> bool,
+) -> Diff<O> {
+    let by_key: HashMap<K, &O> = current.iter().map(|o| (key(o), o)).collect();
+    let wanted: HashSet<K> = desired.iter().map(&key).collect();
+    let mut diff = Diff {
+        removed: current.iter().filter(|o| !wanted.contains(&key(o))).copied().collect(),
+        changed: Vec::new(),
+        added: Vec::new(),
+    };
+    for new in desired {
+        match by_key.get(&key(new)) {
+            None => diff.added.push(*new),
+            Some(old) if same(old, new) => {}
+            Some(old) => diff.changed.push((**old, *new)),
+        }
+    }
+    diff
+}
+
+impl<O: Copy> Diff<O> {
+    /// Objects that go, and old values of those that change.
+    fn old_values(&self) -> impl Iterator<Item = O> + '_ {
+        self.removed.iter().copied().chain(self.changed.iter().map(|c| c.0))
+    }
+
+    /// Objects that come, and new values of those that change.
+    fn new_values(&self) -> impl Iterator<Item = O> + '_ {
+        self.changed.iter().map(|c| c.1).chain(self.added.iter().copied())
+    }
+
+    fn report(&self, plan: &mut Plan, name: impl Fn(&O) -> Object) {
+        let removed = self.removed.iter().map(|o| (Change::Removed, name(o)));
+        let changed = self.changed.iter().map(|(_, o)| (Change::Changed, name(o)));
+        let added = self.added.iter().map(|o| (Change::Added, name(o)));
+        plan.changes.extend(removed.chain(changed).chain(added));
+    }
+}

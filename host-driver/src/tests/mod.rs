@@ -1,0 +1,1 @@
+//! Tests of the driver against a device in memory.
