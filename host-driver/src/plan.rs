@@ -188,7 +188,7 @@ pub fn plan(current: &Programmed, desired: &DesiredState) -> Plan {
     let rebuilt = remove_ports(steps, &ports, &addresses);
     steps.extend(
         mappings
-            .new()
+            .new_values()
             .filter(|m| is_kind(m, MappingKind::Outside))
             .map(Step::SetMapping),
     );
