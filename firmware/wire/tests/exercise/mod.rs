@@ -3,6 +3,8 @@
 //!
 //! The robustness test and the fuzz target share this file, so it says what holds for octets that nobody has chosen.
 
+pub(crate) mod seeds;
+
 use sealnic_wire::dtls::{self, RecordKind};
 use sealnic_wire::ethernet::EthernetAddress;
 use sealnic_wire::ip::IpProtocol;
