@@ -1,20 +1,29 @@
 //! Models of the SealNIC device behind one trait, so that driver and firmware are tested without hardware.
 //!
 //! * [`packet`]: frames at the edges of a device, with room around them
-#![forbid(unsafe_code)]
+//! * [`functional`]: the functional model
+//! * [`middleware`]: capture and impairments around any model
+//! * [`memory`]: the model's DRAM and random generator
+//! * `bar`: BAR0 with its effects
 
+mod bar;
+pub mod functional;
+pub mod memory;
+pub mod middleware;
 pub mod packet;
 
-pub use packet::{Edge, Offload, Packet, Segmentation};
+pub use functional::FunctionalModel;
+pub use packet::{Edge, Offload, Packet, Segmentation, Verdict};
+pub use sealnic_firmware::Sizes;
 
 /// A SealNIC device as its surroundings see it: PF registers, the VMs' ports, the wire, the host's exception path.
 ///
 /// Time is the frames': it never goes back, and nothing reads a host clock.
 pub trait HwModel {
-    /// Reads a 32-bit register of PF BAR0. `offset` is in octets, a multiple of 4; outside the BAR all ones are read.
+    /// Reads a 32-bit register of PF BAR0. `offset` is in octets, a multiple of 4; where nothing stands all ones are read.
     fn read32(&mut self, offset: u32) -> u32;
 
-    /// Writes a 32-bit register of PF BAR0. Writes outside the BAR are ignored.
+    /// Writes a 32-bit register of PF BAR0. Writes where nothing stands are ignored.
     fn write32(&mut self, offset: u32, value: u32);
 
     /// Hands a frame to the device at `packet.time_ns`. A time before the last one seen counts as the last one.
@@ -25,4 +34,58 @@ pub trait HwModel {
 
     /// Lets time pass until `now_ns`: aging, flow log, ends of overlaps.
     fn advance(&mut self, now_ns: u64);
+}
+
+impl<M: HwModel + ?Sized> HwModel for Box<M> {
+    fn read32(&mut self, offset: u32) -> u32 {
+        (**self).read32(offset)
+    }
+
+    fn write32(&mut self, offset: u32, value: u32) {
+        (**self).write32(offset, value);
+    }
+
+    fn submit(&mut self, from: Edge, packet: Packet) {
+        (**self).submit(from, packet);
+    }
+
+    fn collect(&mut self) -> Option<(Edge, Packet)> {
+        (**self).collect()
+    }
+
+    fn advance(&mut self, now_ns: u64) {
+        (**self).advance(now_ns);
+    }
+}
+
+/// What a model is made with.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ModelConfig {
+    /// Sizes of the device's tables.
+    pub sizes: Sizes,
+    /// Seed of the device's random generator; `None` takes one from the operating system.
+    pub seed: Option<u64>,
+}
+
+/// Why a model can't be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModelError {
+    /// The operating system has no random octets to give.
+    NoEntropy,
+}
+
+impl std::fmt::Display for ModelError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoEntropy => f.write_str("the operating system has no random octets for the device's generator"),
+        }
+    }
+}
+
+impl std::error::Error for ModelError {}
+
+impl From<getrandom::Error> for ModelError {
+    fn from(_: getrandom::Error) -> Self {
+        Self::NoEntropy
+    }
 }

@@ -1,6 +1,7 @@
 //! Frames at the edges of a device.
 
 use sealnic_firmware::frame::{HEADROOM, TAILROOM};
+pub use sealnic_firmware::frame::{Offload, Segmentation, Verdict};
 
 /// Where a frame enters or leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -12,8 +13,6 @@ pub enum Edge {
     /// The host's exception path.
     Host,
 }
-
-pub use sealnic_firmware::frame::{Offload, Segmentation};
 
 /// A frame with its time and with room around it, so that headers and tag are written in place.
 #[derive(Clone)]
@@ -27,15 +26,28 @@ pub struct Packet {
     pub tag: u64,
     /// What the VM asks for, or may rely on (VIRTIO 1.2 section 5.1.6).
     pub offload: Offload,
+    /// Made by a device, not handed to one: an answer, a segment, a fragment.
+    pub is_generated: bool,
+    pub(crate) verdict: Option<Verdict>,
 }
 
 impl Packet {
     /// A frame (without FCS) at a time.
     #[must_use]
     pub fn new(frame: &[u8], time_ns: u64, tag: u64) -> Self {
-        let mut storage = vec![0; HEADROOM + frame.len() + TAILROOM];
-        storage[HEADROOM..HEADROOM + frame.len()].copy_from_slice(frame);
-        Self { storage, start: HEADROOM, end: HEADROOM + frame.len(), time_ns, tag, offload: Offload::default() }
+        let end = HEADROOM + frame.len();
+        let mut storage = vec![0; end + TAILROOM];
+        storage[HEADROOM..end].copy_from_slice(frame);
+        Self {
+            storage,
+            start: HEADROOM,
+            end,
+            time_ns,
+            tag,
+            offload: Offload::default(),
+            is_generated: false,
+            verdict: None,
+        }
     }
 
     /// The frame's octets.

@@ -77,6 +77,8 @@ abi_enum! {
         QueueFull = 34,
         /// Policy: peer VNet or association unknown here: in doubt, closed.
         InDoubt = 35,
+        /// From the wire: congestion marked on the way, and the inner packet's sender doesn't understand marks (RFC 6040).
+        Congestion = 36,
     }
 }
 

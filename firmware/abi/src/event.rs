@@ -56,3 +56,39 @@ abi_struct! {
 }
 
 impl crate::fields::FieldType for FlowKey {}
+
+abi_enum! {
+    /// What a frame on the exception path is.
+    pub enum HostFrameKind: u8 {
+        /// To the host: datagram of the wire with a handshake record, from its Ethernet header on.
+        Handshake = 1,
+        /// To the host: content of a control record that was opened and replay-checked.
+        ControlRecord = 2,
+        /// To the host: DHCP frame of a VM.
+        Dhcp = 3,
+        /// From the host: datagram with a handshake record, from its Ethernet header on, to the wire.
+        ToWire = 4,
+        /// From the host: Ethernet frame to the VM behind `port`.
+        ToVm = 5,
+    }
+}
+
+abi_struct! {
+    /// Header of every frame on the exception path.
+    pub struct HostFrame: 32 {
+        /// Sequence number of a control record.
+        sequence: u64,
+        /// Epoch of a control record.
+        epoch: u64,
+        /// Association of a control record.
+        association: u32,
+        /// Port number of a VM's frame.
+        port: u16,
+        /// `HostFrameKind`.
+        kind: u8,
+        /// Content type of a control record.
+        content_type: u8,
+        /// Zero.
+        reserved: [u8; 8],
+    }
+}

@@ -168,6 +168,7 @@ pub const STRUCTS: &[StructInfo] = &[
     crate::flow::FlowCounters::INFO,
     crate::flow::FlowBucket::INFO,
     crate::event::Event::INFO,
+    crate::event::HostFrame::INFO,
     crate::mailbox::MessageHeader::INFO,
     crate::object::Address::INFO,
     crate::object::Vnet::INFO,

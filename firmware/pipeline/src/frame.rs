@@ -38,11 +38,88 @@ pub struct Offload {
 }
 
 /// A frame in its buffer.
-#[derive(Debug)]
 pub struct Frame<'a> {
     storage: &'a mut [u8],
     start: usize,
     end: usize,
+}
+
+impl<'a> Frame<'a> {
+    /// A frame at `start..end` of a buffer; `None` when that isn't inside it.
+    pub fn new(storage: &'a mut [u8], start: usize, end: usize) -> Option<Self> {
+        (start <= end && end <= storage.len()).then_some(Self { storage, start, end })
+    }
+
+    /// The frame's octets.
+    #[inline]
+    #[must_use]
+    pub fn octets(&self) -> &[u8] {
+        &self.storage[self.start..self.end]
+    }
+
+    /// The frame's octets, to be changed.
+    #[inline]
+    pub fn octets_mut(&mut self) -> &mut [u8] {
+        &mut self.storage[self.start..self.end]
+    }
+
+    /// Where the frame lies in its buffer.
+    #[inline]
+    #[must_use]
+    pub fn range(&self) -> core::ops::Range<usize> {
+        self.start..self.end
+    }
+
+    /// Length, in octets.
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Whether nothing is left.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Adds `len` octets in front and returns the grown frame; `None` when the buffer has no room.
+    #[inline]
+    pub fn push_front(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.start = self.start.checked_sub(len)?;
+        Some(&mut self.storage[self.start..self.end])
+    }
+
+    /// Adds `len` octets behind; `None` when the buffer has no room.
+    #[inline]
+    pub fn push_back(&mut self, len: usize) -> Option<()> {
+        let end = self.end.checked_add(len)?;
+        (end <= self.storage.len()).then(|| self.end = end)
+    }
+
+    /// Keeps only a part of the frame, given relative to its start; a part outside leaves nothing.
+    #[inline]
+    pub fn narrow(&mut self, part: core::ops::Range<usize>) {
+        let start = self.start.saturating_add(part.start).min(self.end);
+        self.end = self.start.saturating_add(part.end).clamp(start, self.end);
+        self.start = start;
+    }
+
+    /// Overwrites the whole buffer with zeros.
+    pub fn wipe(&mut self) {
+        self.storage.fill(0);
+    }
+}
+
+/// Where a frame goes that the NIC made itself, or hands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// The underlay.
+    Wire,
+    /// The VM behind a port.
+    Vf(u16),
+    /// The host's exception path; the frame begins with a `HostFrame` header.
+    Host,
 }
 
 /// How the pipeline disposed of a frame.
@@ -60,4 +137,24 @@ pub enum Verdict {
     Consumed,
     /// Dropped.
     Drop(DropReason),
+}
+
+impl Verdict {
+    /// Where the frame itself goes on to, if anywhere.
+    #[must_use]
+    pub fn destination(self) -> Option<Destination> {
+        match self {
+            Self::WireSealed | Self::WireClear => Some(Destination::Wire),
+            Self::Vf(port) => Some(Destination::Vf(port)),
+            Self::Host => Some(Destination::Host),
+            Self::Consumed | Self::Drop(_) => None,
+        }
+    }
+}
+
+/// Takes the frames that the NIC makes besides the one being worked on: answers, segments, fragments. They are copied
+/// out of the NIC's own buffer, so the taker keeps what it needs.
+pub trait Output {
+    /// One frame.
+    fn emit(&mut self, to: Destination, frame: &[u8]);
 }

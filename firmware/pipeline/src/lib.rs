@@ -1,4 +1,48 @@
-//! The SealNIC pipeline and the control plane over it.
+//! The SealNIC pipeline and the control plane over it: what the NIC does to a frame, in plain functions over caller-supplied
+//! memory. No allocation, no clock, no I/O; the same code runs in the models, on a soft core, and as the reference for RTL.
+//!
+//! The data path reads top-down: [`nic`] (entry, and the one exit) → `egress` or `ingress` → `key_store`.
+//!
+//! * [`nic`]: the device: tables, time, counters, the exit of every frame
+//! * [`frame`]: a frame in its buffer, verdicts, offload requests
+//! * `parse`: headers to flow key
+//! * `egress`, `ingress`: the two directions
+//! * `encap`: outer headers
+//! * `segment`: TCP/UDP segmentation, IPv4 fragmentation
+//! * `answers`: ARP, neighbour discovery, packet-too-big, DHCP
+//! * `exception`: the host's exception path
+//! * [`key_store`]: associations, SAs, keys
+//! * [`flow_table`], `toeplitz`: exact match and its hash
+//! * `flow_log`, [`events`]: what flows report
+//! * [`tables`], [`prefix`], [`index`]: what the host programmed
+//! * `control`: mailbox commands
+//! * `self_test`: known-answer tests
+//! * [`memory`]: where tables live
 #![no_std]
 
+mod answers;
+mod control;
+mod egress;
+mod encap;
+pub mod events;
+mod exception;
+mod flow_log;
+pub mod flow_table;
 pub mod frame;
+pub mod index;
+mod ingress;
+pub mod key_store;
+pub mod memory;
+pub mod nic;
+mod parse;
+pub mod prefix;
+mod segment;
+mod self_test;
+pub mod tables;
+#[cfg(test)]
+mod testing;
+mod toeplitz;
+
+pub use frame::{Destination, Frame, Offload, Output, Segmentation, Verdict};
+pub use memory::{Memory, Sizes};
+pub use nic::{Entropy, Nic};

@@ -43,7 +43,8 @@ package sealnic_abi_pkg;
         DROP_REASON_HOST_POLICED = 8'd32,
         DROP_REASON_HOST_REFUSED = 8'd33,
         DROP_REASON_QUEUE_FULL = 8'd34,
-        DROP_REASON_IN_DOUBT = 8'd35
+        DROP_REASON_IN_DOUBT = 8'd35,
+        DROP_REASON_CONGESTION = 8'd36
     } drop_reason_t;
 
     typedef enum logic [7:0] {
@@ -305,6 +306,25 @@ package sealnic_abi_pkg;
         // Device time, in nanoseconds.
         logic [63:0] time_ns;
     } event_t;
+
+    // Header of every frame on the exception path.
+    localparam int unsigned HOST_FRAME_LEN = 32;
+    typedef struct packed {
+        // Zero.
+        logic [7:0][7:0] reserved;
+        // Content type of a control record.
+        logic [7:0] content_type;
+        // `HostFrameKind`.
+        logic [7:0] kind;
+        // Port number of a VM's frame.
+        logic [15:0] port;
+        // Association of a control record.
+        logic [31:0] association;
+        // Epoch of a control record.
+        logic [63:0] epoch;
+        // Sequence number of a control record.
+        logic [63:0] sequence_;
+    } host_frame_t;
 
     // Header of requests and responses.
     localparam int unsigned MESSAGE_HEADER_LEN = 16;

@@ -566,7 +566,7 @@ pub mod control {
     pub const ENABLE_RESET: u32 = 0x0000_0000;
     /// Soft reset.
     ///
-    /// Writing 1 resets the device: keys are wiped, tables emptied, counters zeroed, the registers return to their reset values and a new generation is drawn. Reads as 0; STATUS.ready tells the end.
+    /// Writing 1 resets the device: keys are wiped, tables emptied, the registers return to their reset values and a new generation is drawn. Frame counters go on, so that the balance of frames holds across it. Reads as 0; STATUS.ready tells the end.
     pub const SOFT_RESET_MASK: u32 = 0x0000_0002;
     /// Place of the lowest bit of `soft_reset`.
     pub const SOFT_RESET_SHIFT: u32 = 1;

@@ -67,7 +67,7 @@ impl Control {
 
     /// Soft reset
     ///
-    /// Writing 1 resets the device: keys are wiped, tables emptied, counters zeroed, the registers return to their reset values and a new generation is drawn. Reads as 0; STATUS.ready tells the end.
+    /// Writing 1 resets the device: keys are wiped, tables emptied, the registers return to their reset values and a new generation is drawn. Frame counters go on, so that the balance of frames holds across it. Reads as 0; STATUS.ready tells the end.
     #[inline(always)]
     #[allow(clippy::missing_panics_doc)]
     #[must_use]
@@ -78,7 +78,7 @@ impl Control {
 
     /// Soft reset
     ///
-    /// Writing 1 resets the device: keys are wiped, tables emptied, counters zeroed, the registers return to their reset values and a new generation is drawn. Reads as 0; STATUS.ready tells the end.
+    /// Writing 1 resets the device: keys are wiped, tables emptied, the registers return to their reset values and a new generation is drawn. Frame counters go on, so that the balance of frames holds across it. Reads as 0; STATUS.ready tells the end.
     #[inline(always)]
     pub fn set_soft_reset(&mut self, val: bool) {
         let val = val as u32;

@@ -1,0 +1,448 @@
+//! From a VM to the wire. The plan:
+//!
+//! ```text
+//! admit ─ read link ─ source MAC ─ ARP? ─ read IP ─ NDP, DHCP? ─ group address?
+//!   │ flow entry, current epoch ───────────────────────────────────────────┐
+//!   └ none, or of an older epoch: anti-spoof ─ decide ─ install ────────────┤
+//!                                                  segment or complete checksum
+//!                                                  seal │ clear │ local │ drop
+//! ```
+
+use crate::encap::{self, Ends, Template};
+use crate::flow_table::FlowId;
+use crate::frame::{Frame, Offload, Output, Segmentation, Verdict};
+use crate::key_store::{AssociationId, Keys};
+use crate::memory::Memory;
+use crate::nic::{Entropy, Nic};
+use crate::parse::{self, Inner};
+use sealnic_abi::event::EventKind;
+use sealnic_abi::flow::{ActionKind, FlowAction, FlowKey};
+use sealnic_abi::object::{AssociationState, Port, SaPhase};
+use sealnic_abi::{Capability, Counter, DropReason, EncryptionCode, Enforcement, MappingKind};
+use sealnic_dtls::SealError;
+use sealnic_policy::{Decision, Fate, Relation, Situation, decide};
+use sealnic_wire::{EtherType, EthernetFrame, VxlanRepr, dtls::ContentType, vxlan};
+
+/// A frame's flow: what to do with it, and the hash that its entropy comes from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Flow {
+    pub(crate) action: FlowAction,
+    pub(crate) hash: u64,
+}
+
+impl Flow {
+    pub(crate) fn is_drop(&self) -> bool {
+        self.action.kind == u8::from(ActionKind::Drop)
+    }
+}
+
+impl<M: Memory, E: Entropy> Nic<M, E> {
+    pub(crate) fn egress(
+        &mut self,
+        port: u16,
+        offload: Offload,
+        frame: &mut Frame<'_>,
+        out: &mut dyn Output,
+    ) -> Result<Verdict, DropReason> {
+        let port = self.admit(port)?;
+        let link = parse::link(frame.octets())?;
+        check_source_mac(&port, frame.octets())?;
+        if link.ethertype == EtherType::ARP {
+            return self.answer_arp(&port, link.l3, frame, out);
+        }
+        let inner = parse::network(frame.octets(), link)?;
+        if let Some(verdict) = self.control_traffic(&port, &inner, frame, out)? {
+            return Ok(verdict);
+        }
+        if inner.is_group_addressed() || EthernetFrame::new_unchecked(frame.octets()).dst_addr().is_multicast() {
+            return Err(DropReason::Multicast);
+        }
+        let flow = self.egress_flow(&port, &inner, offload, frame.len())?;
+        if offload.segmentation != Segmentation::None {
+            return self.segment(&port, flow, &inner, offload, frame, out);
+        }
+        if offload.needs_csum {
+            complete_checksum(offload, frame)?;
+        }
+        self.forward(&port, flow, &inner, frame, out)
+    }
+
+    #[inline]
+    fn admit(&self, port: u16) -> Result<Port, DropReason> {
+        let port = *self.tables.port(port).ok_or(DropReason::PortDown)?;
+        if self.enabled && port.up != 0 {
+            Ok(port)
+        } else {
+            Err(DropReason::PortDown)
+        }
+    }
+
+    /// The flow's entry; one that is missing or of an older policy epoch is decided now.
+    #[inline]
+    pub(crate) fn egress_flow(
+        &mut self,
+        port: &Port,
+        inner: &Inner,
+        offload: Offload,
+        frame_len: usize,
+    ) -> Result<Flow, DropReason> {
+        let key = FlowKey {
+            scope: u32::from(port.port),
+            ..inner.key
+        };
+        let hash = self.flows.hash(&key);
+        let found = self.flows.lookup(&key, hash);
+        let too_long = inner.ip_len > usize::from(port.mtu) && offload.segmentation == Segmentation::None;
+        if let Some(flow) = found {
+            let action = self.flows.entry(flow).action;
+            if action.policy_epoch == self.policy_epoch && !too_long {
+                self.count(Counter::FlowHit);
+                self.touch(flow, inner, frame_len);
+                return Ok(Flow { action, hash });
+            }
+        }
+        self.anti_spoof(port, inner)?;
+        if too_long {
+            return Err(DropReason::FrameTooLong);
+        }
+        self.count(Counter::FlowMiss);
+        let action = self.decide_egress(port, inner)?;
+        self.install(key, hash, action, found, inner, frame_len)?;
+        Ok(Flow { action, hash })
+    }
+
+    fn anti_spoof(&self, port: &Port, inner: &Inner) -> Result<(), DropReason> {
+        match self.tables.port_addresses.lookup(port.vni, &inner.key.src_address()) {
+            Some((_, owner)) if owner == port.port => Ok(()),
+            _ => Err(DropReason::SpoofedAddress),
+        }
+    }
+
+    /// Puts a decision into the flow table. Where there is no room, a decision that lets a frame of an encrypting VNet out
+    /// in the clear is not carried out.
+    pub(crate) fn install(
+        &mut self,
+        key: FlowKey,
+        hash: u64,
+        action: FlowAction,
+        found: Option<FlowId>,
+        inner: &Inner,
+        frame_len: usize,
+    ) -> Result<(), DropReason> {
+        let flow = match found {
+            Some(flow) => {
+                let was_denied = self.flows.entry(flow).action.kind == u8::from(ActionKind::Drop);
+                self.flows.set_action(flow, action);
+                self.log_changed(flow, was_denied);
+                flow
+            }
+            None => match self.flows.insert(key, hash, action, self.now_ns) {
+                Some(flow) => {
+                    self.log_begin(flow);
+                    flow
+                }
+                None => {
+                    self.count(Counter::FlowTableFull);
+                    let is_clear =
+                        [u8::from(ActionKind::Clear), u8::from(ActionKind::DeliverClear)].contains(&action.kind);
+                    let vni = self.tables.port(action.port).map_or(0, |port| port.vni);
+                    let demanded = self
+                        .tables
+                        .end(vni, Capability::Supported)
+                        .is_none_or(|end| end.enforcement == Enforcement::DropUnencrypted);
+                    return if is_clear && demanded {
+                        Err(DropReason::FlowTableFull)
+                    } else {
+                        Ok(())
+                    };
+                }
+            },
+        };
+        self.touch(flow, inner, frame_len);
+        Ok(())
+    }
+
+    /// First packet of a flow: mapping, policy, action. What isn't a decision of policy is not worth an entry.
+    fn decide_egress(&self, port: &Port, inner: &Inner) -> Result<FlowAction, DropReason> {
+        let dst = inner.key.dst_address();
+        let slot = self
+            .tables
+            .mappings
+            .lookup_slot(port.vni, &dst)
+            .ok_or(DropReason::NoMapping)?;
+        let (_, target) = self.tables.mappings.at(slot).ok_or(DropReason::NoMapping)?;
+        let action = FlowAction {
+            port: port.port,
+            policy_epoch: self.policy_epoch,
+            ..FlowAction::ZERO
+        };
+        let (situation, association) = self.situation(port, &target, inner, true)?;
+        let Decision { code, fate } = decide(&situation);
+        let action = FlowAction {
+            code: code.into(),
+            ..action
+        };
+        Ok(match fate {
+            Fate::Seal => FlowAction {
+                kind: ActionKind::Seal.into(),
+                target: association,
+                ..action
+            },
+            Fate::Clear => FlowAction {
+                kind: ActionKind::Clear.into(),
+                target: slot as u32,
+                ..action
+            },
+            Fate::Local => {
+                let local = self
+                    .tables
+                    .port_of(target.dst_vni, &dst)
+                    .ok_or(DropReason::NoLocalPort)?;
+                FlowAction {
+                    kind: ActionKind::Local.into(),
+                    target: u32::from(local.port),
+                    ..action
+                }
+            }
+            Fate::Drop => FlowAction {
+                kind: ActionKind::Drop.into(),
+                reason: reason_of(code).into(),
+                ..action
+            },
+        })
+    }
+
+    /// What policy wants to know about a port and the far end of a packet. `outgoing` tells which end the packet left.
+    pub(crate) fn situation(
+        &self,
+        port: &Port,
+        target: &crate::tables::Target,
+        inner: &Inner,
+        outgoing: bool,
+    ) -> Result<(Situation, AssociationId), DropReason> {
+        let capability = Capability::try_from(port.capability).unwrap_or(Capability::SwNotReady);
+        let local = self.tables.end(port.vni, capability).ok_or(DropReason::InDoubt)?;
+        let excluded = self
+            .tables
+            .is_excluded(if outgoing { port.vni } else { target.dst_vni }, inner);
+        let situation = |relation, peer| Situation {
+            relation,
+            excluded,
+            local,
+            peer,
+        };
+        match target.kind {
+            MappingKind::Unreachable => Err(DropReason::NoMapping),
+            // The peer's side has no meaning outside.
+            MappingKind::Outside => Ok((situation(Relation::Outside, local), 0)),
+            MappingKind::Vm => {
+                let peer = self
+                    .tables
+                    .end(target.dst_vni, target.capability)
+                    .ok_or(DropReason::InDoubt)?;
+                if self.tables.is_own_pa(&target.pa) {
+                    return Ok((situation(Relation::SameHost, peer), 0));
+                }
+                let found = self.keys.find_pair(port.vni, target.dst_vni, &target.pa);
+                let (id, state) = found.map_or((0, AssociationState::NotReady), |(id, peer)| (id, peer.state()));
+                Ok((situation(Relation::OtherHost(state), peer), id))
+            }
+        }
+    }
+
+    /// Carries out a flow's decision on one frame of at most the port's MTU.
+    #[inline]
+    pub(crate) fn forward(
+        &mut self,
+        port: &Port,
+        flow: Flow,
+        inner: &Inner,
+        frame: &mut Frame<'_>,
+        out: &mut dyn Output,
+    ) -> Result<Verdict, DropReason> {
+        match ActionKind::try_from(flow.action.kind) {
+            Ok(ActionKind::Seal) => self.forward_sealed(port, flow, inner, frame, out),
+            Ok(ActionKind::Clear) => self.forward_clear(port, flow, inner, frame, out),
+            Ok(ActionKind::Local) => self.deliver_local(port, flow, inner, frame),
+            _ => Err(DropReason::try_from(flow.action.reason).unwrap_or(DropReason::InDoubt)),
+        }
+    }
+
+    #[inline]
+    fn forward_sealed(
+        &mut self,
+        port: &Port,
+        flow: Flow,
+        inner: &Inner,
+        frame: &mut Frame<'_>,
+        out: &mut dyn Output,
+    ) -> Result<Verdict, DropReason> {
+        let association = flow.action.target;
+        let peer = self.keys.peer(association).ok_or(DropReason::NoWriteSa)?;
+        let (template, vni, sa_id) = (
+            peer.template,
+            peer.config.peer_vni,
+            peer.write.ok_or(DropReason::NoWriteSa)?,
+        );
+        let src_port = peer.has_peer_cid().then(|| encap::entropy_port(flow.hash));
+        let overhead = match self.keys.sa_mut(sa_id).map(|sa| &sa.keys) {
+            Some(Keys::Write(write)) => encap::record_overhead(write.header_len(), write.trailer_len()),
+            _ => return Err(DropReason::NoWriteSa),
+        };
+        if let Some(result) = self.fit(port, template.ip_len(overhead + frame.len()), inner, frame, out) {
+            return result;
+        }
+        let frame_len = frame.len();
+        push_vxlan(frame, vni)?;
+        self.seal(sa_id, ContentType::APPLICATION_DATA.0, frame)?;
+        self.add(Counter::SealedOctets, frame_len as u64);
+        push_outer(&template, frame, inner.class, src_port)?;
+        Ok(Verdict::WireSealed)
+    }
+
+    /// Wraps the frame into a record of the SA, in place, and tells the host of limits.
+    #[inline]
+    pub(crate) fn seal(
+        &mut self,
+        sa_id: u32,
+        content_type: u8,
+        frame: &mut Frame<'_>,
+    ) -> Result<(u64, u64), DropReason> {
+        let sa = self.keys.sa_mut(sa_id).ok_or(DropReason::NoWriteSa)?;
+        let plaintext_len = frame.len();
+        let epoch = sa.epoch;
+        let Keys::Write(write) = &mut sa.keys else {
+            return Err(DropReason::NoWriteSa);
+        };
+        frame.push_back(write.trailer_len()).ok_or(DropReason::FrameTooLong)?;
+        let record = frame.push_front(write.header_len()).ok_or(DropReason::FrameTooLong)?;
+        match write.seal(content_type, record) {
+            Ok(sealed) => {
+                sa.add_octets(plaintext_len);
+                if sealed.soft_limit && !sa.soft_reported {
+                    sa.soft_reported = true;
+                    self.report_sa(EventKind::SaSoftLimit, sa_id);
+                }
+                Ok((sealed.seq, epoch))
+            }
+            Err(SealError::HardLimit | SealError::SequenceExhausted) => {
+                if sa.phase != SaPhase::Dead {
+                    sa.phase = SaPhase::Dead;
+                    self.report_sa(EventKind::SaHardLimit, sa_id);
+                }
+                Err(DropReason::NoWriteSa)
+            }
+            Err(_) => Err(DropReason::FrameTooLong),
+        }
+    }
+
+    fn forward_clear(
+        &mut self,
+        port: &Port,
+        flow: Flow,
+        inner: &Inner,
+        frame: &mut Frame<'_>,
+        out: &mut dyn Output,
+    ) -> Result<Verdict, DropReason> {
+        let (_, target) = self
+            .tables
+            .mappings
+            .at(flow.action.target as usize)
+            .ok_or(DropReason::InDoubt)?;
+        let config = self.tables.config.ok_or(DropReason::InDoubt)?;
+        let template = Template::new(&Ends {
+            mac: config.mac,
+            next_hop_mac: config.next_hop_mac,
+            src: if target.pa.family == 6 {
+                config.pa_v6
+            } else {
+                config.pa_v4
+            },
+            dst: target.pa,
+            src_port: encap::entropy_port(flow.hash),
+            dst_port: vxlan::UDP_PORT,
+        })
+        .ok_or(DropReason::InDoubt)?;
+        if let Some(result) = self.fit(
+            port,
+            template.ip_len(vxlan::HEADER_LEN + frame.len()),
+            inner,
+            frame,
+            out,
+        ) {
+            return result;
+        }
+        push_vxlan(frame, target.dst_vni)?;
+        push_outer(&template, frame, inner.class, None)?;
+        Ok(Verdict::WireClear)
+    }
+
+    /// Whether an outer packet of `ip_len` octets fits the underlay; when not, what became of the frame instead.
+    #[inline]
+    fn fit(
+        &mut self,
+        port: &Port,
+        ip_len: usize,
+        inner: &Inner,
+        frame: &mut Frame<'_>,
+        out: &mut dyn Output,
+    ) -> Option<Result<Verdict, DropReason>> {
+        let mtu = self
+            .tables
+            .config
+            .as_ref()
+            .map_or(0, |config| usize::from(config.underlay_mtu));
+        let excess = ip_len.checked_sub(mtu).filter(|excess| *excess > 0)?;
+        Some(self.too_big(port, inner.ip_len.saturating_sub(excess), inner, frame, out))
+    }
+}
+
+#[inline]
+fn check_source_mac(port: &Port, frame: &[u8]) -> Result<(), DropReason> {
+    let source = EthernetFrame::new_unchecked(frame).src_addr();
+    if !source.is_multicast() && (port.any_mac != 0 || source.octets() == port.mac) {
+        Ok(())
+    } else {
+        Err(DropReason::SpoofedMac)
+    }
+}
+
+/// Completes the checksum that the VM left to the NIC (VIRTIO 1.2 section 5.1.6.2).
+pub(crate) fn complete_checksum(offload: Offload, frame: &mut Frame<'_>) -> Result<(), DropReason> {
+    sealnic_wire::checksum::complete(
+        frame.octets_mut(),
+        offload.csum_start.into(),
+        offload.csum_offset.into(),
+    )
+    .map_err(|_| DropReason::BadOffload)
+}
+
+#[inline]
+pub(crate) fn push_vxlan(frame: &mut Frame<'_>, vni: u32) -> Result<(), DropReason> {
+    let octets = frame.push_front(vxlan::HEADER_LEN).ok_or(DropReason::FrameTooLong)?;
+    VxlanRepr { vni }.emit(octets).map_err(|_| DropReason::InDoubt)
+}
+
+#[inline]
+pub(crate) fn push_outer(
+    template: &Template,
+    frame: &mut Frame<'_>,
+    class: u8,
+    src_port: Option<u16>,
+) -> Result<(), DropReason> {
+    let datagram = frame.push_front(template.len()).ok_or(DropReason::FrameTooLong)?;
+    template
+        .write(datagram, class, src_port)
+        .ok_or(DropReason::FrameTooLong)
+}
+
+/// Drop reason of a code whose fate is to be dropped.
+fn reason_of(code: EncryptionCode) -> DropReason {
+    match code {
+        EncryptionCode::NxHwNotSupported => DropReason::HwNotSupported,
+        EncryptionCode::NxSwNotReady => DropReason::SwNotReady,
+        EncryptionCode::NxNotAccepted => DropReason::NotAccepted,
+        EncryptionCode::NxNotSupported => DropReason::NotSupported,
+        _ => DropReason::InDoubt,
+    }
+}

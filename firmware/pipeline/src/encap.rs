@@ -1,0 +1,149 @@
+//! Outer headers: a template per association (and one made on the spot for clear datagrams), patched per packet.
+
+use sealnic_abi::object::Address;
+use sealnic_wire::{
+    EtherType, EthernetAddress, EthernetRepr, IpProtocol, Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr, UdpPacket,
+    UdpRepr, ethernet, ipv4, ipv6, udp, vxlan,
+};
+
+/// TTL and hop limit of outer headers.
+const TTL: u8 = 64;
+const MAX_LEN: usize = ethernet::HEADER_LEN + ipv6::HEADER_LEN + udp::HEADER_LEN;
+
+/// Outer Ethernet, IP and UDP headers towards one peer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Template {
+    octets: [u8; MAX_LEN],
+    len: usize,
+    is_ipv6: bool,
+}
+
+/// Ends of an outer datagram.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ends {
+    pub(crate) mac: [u8; 6],
+    pub(crate) next_hop_mac: [u8; 6],
+    pub(crate) src: Address,
+    pub(crate) dst: Address,
+    pub(crate) src_port: u16,
+    pub(crate) dst_port: u16,
+}
+
+impl Template {
+    /// Headers between two ends; `None` when their addresses are not of one family.
+    pub(crate) fn new(ends: &Ends) -> Option<Self> {
+        use core::net::IpAddr::{V4, V6};
+        let mut octets = [0; MAX_LEN];
+        let (link, rest) = octets.split_at_mut(ethernet::HEADER_LEN);
+        let (ethertype, ip_len) = match (ends.src.to_ip()?, ends.dst.to_ip()?) {
+            (V4(src_addr), V4(dst_addr)) => {
+                let repr = Ipv4Repr {
+                    src_addr,
+                    dst_addr,
+                    protocol: IpProtocol::UDP,
+                    dscp: 0,
+                    ecn: 0,
+                    // RFC 6864: a datagram with DF set is atomic, and its identification means nothing.
+                    identification: 0,
+                    dont_fragment: true,
+                    more_fragments: false,
+                    fragment_offset: 0,
+                    ttl: TTL,
+                    options: &[],
+                    payload_len: 0,
+                };
+                repr.emit(rest).ok()?;
+                (EtherType::IPV4, ipv4::HEADER_LEN)
+            }
+            (V6(src_addr), V6(dst_addr)) => {
+                let repr = Ipv6Repr {
+                    src_addr,
+                    dst_addr,
+                    next_header: IpProtocol::UDP,
+                    dscp: 0,
+                    ecn: 0,
+                    flow_label: 0,
+                    hop_limit: TTL,
+                    payload_len: 0,
+                };
+                repr.emit(rest).ok()?;
+                (EtherType::IPV6, ipv6::HEADER_LEN)
+            }
+            _ => return None,
+        };
+        // The UDP checksum stays zero (RFC 7348 section 5, RFC 6935): the record's tag covers what matters.
+        UdpRepr {
+            src_port: ends.src_port,
+            dst_port: ends.dst_port,
+            payload_len: 0,
+        }
+        .emit(&mut rest[ip_len..])
+        .ok()?;
+        EthernetRepr {
+            dst_addr: EthernetAddress(ends.next_hop_mac),
+            src_addr: EthernetAddress(ends.mac),
+            ethertype,
+        }
+        .emit(link)
+        .ok()?;
+        let len = ethernet::HEADER_LEN + ip_len + udp::HEADER_LEN;
+        Some(Self {
+            octets,
+            len,
+            is_ipv6: ethertype == EtherType::IPV6,
+        })
+    }
+
+    /// Octets of the headers.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Octets of the outer IP packet around a UDP payload.
+    #[inline]
+    pub(crate) fn ip_len(&self, payload_len: usize) -> usize {
+        self.len - ethernet::HEADER_LEN + payload_len
+    }
+
+    /// Writes the headers to the front of `datagram`, which holds them and the UDP payload. DSCP and ECN are copied from
+    /// the inner header (RFC 6040 section 4.1, normal mode); `src_port` carries flow entropy where given.
+    #[inline]
+    pub(crate) fn write(&self, datagram: &mut [u8], class: u8, src_port: Option<u16>) -> Option<()> {
+        let payload_len = datagram.len().checked_sub(self.len)?;
+        datagram[..self.len].copy_from_slice(&self.octets[..self.len]);
+        let udp_len = u16::try_from(udp::HEADER_LEN + payload_len).ok()?;
+        let ip = &mut datagram[ethernet::HEADER_LEN..];
+        let (dscp, ecn) = (class >> 2, class & 3);
+        let l4 = if self.is_ipv6 {
+            let mut view = Ipv6Packet::new_unchecked(&mut *ip);
+            view.set_version_class_flow(dscp, ecn, 0);
+            view.set_payload_len(udp_len);
+            ipv6::HEADER_LEN
+        } else {
+            let mut view = Ipv4Packet::new_unchecked(&mut *ip);
+            view.set_dscp(dscp);
+            view.set_ecn(ecn);
+            view.set_total_len(udp_len.checked_add(20)?);
+            view.fill_checksum();
+            ipv4::HEADER_LEN
+        };
+        let mut view = UdpPacket::new_unchecked(&mut ip[l4..]);
+        view.set_length(udp_len);
+        if let Some(port) = src_port {
+            view.set_src_port(port);
+        }
+        Some(())
+    }
+}
+
+/// Octets that sealing adds around the VM's frame, besides the outer headers: record header, VXLAN, trailer.
+pub(crate) const fn record_overhead(header_len: usize, trailer_len: usize) -> usize {
+    header_len + vxlan::HEADER_LEN + trailer_len
+}
+
+/// UDP source port that carries a flow's entropy (RFC 7348 section 5: the dynamic range).
+#[inline]
+pub(crate) fn entropy_port(hash: u64) -> u16 {
+    0xc000 | (hash >> 48) as u16 & 0x3fff
+}

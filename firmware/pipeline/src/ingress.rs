@@ -1,0 +1,337 @@
+//! From the wire to a VM. The plan:
+//!
+//! ```text
+//! read outer headers ─ for us?
+//!   ├ record: association, SA ─ open (authenticate) ─ commit (replay) ─ application data? ─ VNI is the association's own
+//!   └ clear VXLAN (UDP 4789)
+//! ECN ─ read inner headers ─ flow entry of this sender, current epoch ──────────────┐
+//!                              └ none: sender may speak for the source? ─ port ─ install
+//!                                                                            deliver │ drop
+//! ```
+
+use crate::egress::Flow;
+use crate::flow_table::FlowId;
+use crate::frame::{Frame, Verdict};
+use crate::key_store::{Claim, Keys, SaId};
+use crate::memory::Memory;
+use crate::nic::{Entropy, Nic};
+use crate::parse::{self, Inner, Outer};
+use sealnic_abi::event::EventKind;
+use sealnic_abi::flow::{ActionKind, FlowAction, FlowKey};
+use sealnic_abi::object::{Address, Port, SaPhase};
+use sealnic_abi::{Counter, DropReason, EncryptionCode, MappingKind};
+use sealnic_dtls::OpenError;
+use sealnic_policy::{Fate, decide};
+use sealnic_wire::{Ipv4Packet, Ipv6Packet, VxlanPacket, dtls::ContentType, ip::ecn, vxlan};
+
+/// How a frame arrived: what its sender has proven, or merely says.
+#[derive(Debug, Clone, Copy)]
+enum Via {
+    /// In a record of this association.
+    Record {
+        association: u32,
+        peer_vni: u32,
+        peer_pa: Address,
+    },
+    /// In the clear from this host.
+    Clear { pa: Address },
+    /// From another port of this host.
+    Local { src_vni: u32 },
+}
+
+impl<M: Memory, E: Entropy> Nic<M, E> {
+    pub(crate) fn ingress(&mut self, frame: &mut Frame<'_>) -> Result<Verdict, DropReason> {
+        let config = self
+            .tables
+            .config
+            .filter(|_| self.enabled)
+            .ok_or(DropReason::OuterNotOurs)?;
+        let outer = parse::outer(frame.octets(), &config.mac)?;
+        if !self.tables.is_own_pa(&outer.dst) {
+            return Err(DropReason::OuterNotOurs);
+        }
+        let payload = outer.payload..outer.payload + outer.payload_len;
+        if outer.dst_port == vxlan::UDP_PORT {
+            frame.narrow(payload);
+            let vni = pop_vxlan(frame)?;
+            return self.deliver(vni, Via::Clear { pa: outer.src }, outer.ecn, frame);
+        }
+        match self
+            .keys
+            .claim(&outer, &frame.octets()[payload.clone()], config.cid_len)?
+        {
+            Claim::Handshake => self.punt_handshake(&outer, frame),
+            Claim::Protected(sa) => {
+                frame.narrow(payload);
+                self.ingress_record(sa, &outer, frame)
+            }
+        }
+    }
+
+    /// Opens a record, and only then looks inside.
+    #[inline]
+    fn ingress_record(&mut self, sa_id: SaId, outer: &Outer, frame: &mut Frame<'_>) -> Result<Verdict, DropReason> {
+        let (association, epoch, content_type, sequence) = self.open(sa_id, frame)?;
+        let peer = self.keys.peer(association).ok_or(DropReason::UnknownAssociation)?;
+        if content_type != ContentType::APPLICATION_DATA.0 {
+            return self.punt_control(association, epoch, sequence, content_type, frame);
+        }
+        let via = Via::Record {
+            association,
+            peer_vni: peer.config.peer_vni,
+            peer_pa: peer.config.peer_pa,
+        };
+        let local_vni = peer.config.local_vni;
+        if pop_vxlan(frame)? != local_vni {
+            return Err(DropReason::VniMismatch);
+        }
+        self.add(Counter::OpenedOctets, frame.len() as u64);
+        self.deliver(local_vni, via, outer.ecn, frame)
+    }
+
+    /// Authenticates and decrypts in place, then commits the number to the replay window. The frame becomes the content.
+    #[inline]
+    fn open(&mut self, sa_id: SaId, frame: &mut Frame<'_>) -> Result<(u32, u64, u8, u64), DropReason> {
+        let now_ns = self.now_ns;
+        let sa = self.keys.sa_mut(sa_id).ok_or(DropReason::UnknownEpoch)?;
+        if sa.phase == SaPhase::Retiring && sa.has_ended(now_ns) {
+            return Err(DropReason::UnknownEpoch);
+        }
+        let (association, epoch) = (sa.association, sa.epoch);
+        let Keys::Read(read) = &mut sa.keys else {
+            return Err(DropReason::UnknownEpoch);
+        };
+        let opened = match read.open(now_ns, frame.octets_mut()) {
+            Ok(opened) => opened,
+            Err(error) => {
+                if error == OpenError::FailureLimit && sa.phase != SaPhase::Dead {
+                    sa.phase = SaPhase::Dead;
+                    self.report_sa(EventKind::SaHardLimit, sa_id);
+                }
+                return Err(reason_of(error));
+            }
+        };
+        if read.commit(opened.seq).is_err() {
+            return Err(DropReason::Replayed);
+        }
+        sa.add_octets(opened.plaintext.len());
+        if opened.soft_limit && !sa.soft_reported {
+            sa.soft_reported = true;
+            self.report_sa(EventKind::SaSoftLimit, sa_id);
+        }
+        frame.narrow(opened.plaintext);
+        Ok((association, epoch, opened.content_type, opened.seq))
+    }
+
+    /// A frame between two ports of this host.
+    pub(crate) fn deliver_local(
+        &mut self,
+        port: &Port,
+        flow: Flow,
+        inner: &Inner,
+        frame: &mut Frame<'_>,
+    ) -> Result<Verdict, DropReason> {
+        let target = u16::try_from(flow.action.target)
+            .ok()
+            .and_then(|port| self.tables.port(port))
+            .ok_or(DropReason::NoLocalPort)?;
+        let vni = target.vni;
+        let flow = self.ingress_flow(
+            vni,
+            Via::Local { src_vni: port.vni },
+            inner,
+            frame.len(),
+            flow.action.code,
+        )?;
+        carry_out(&flow)
+    }
+
+    #[inline]
+    fn deliver(&mut self, vni: u32, via: Via, outer_ecn: u8, frame: &mut Frame<'_>) -> Result<Verdict, DropReason> {
+        let malformed = |_| DropReason::InnerMalformed;
+        let link = parse::link(frame.octets()).map_err(malformed)?;
+        let inner = parse::network(frame.octets(), link).map_err(malformed)?;
+        if outer_ecn == ecn::CE {
+            propagate_congestion(frame, &inner)?;
+        }
+        let flow = self.ingress_flow(vni, via, &inner, frame.len(), EncryptionCode::X.into())?;
+        carry_out(&flow)
+    }
+
+    /// The flow's entry, if it is this sender's and of the current epoch; otherwise the sender is judged now.
+    #[inline]
+    fn ingress_flow(
+        &mut self,
+        vni: u32,
+        via: Via,
+        inner: &Inner,
+        frame_len: usize,
+        code: u8,
+    ) -> Result<FlowAction, DropReason> {
+        let sealed = if matches!(via, Via::Record { .. }) {
+            FlowKey::SEALED
+        } else {
+            0
+        };
+        let key = FlowKey {
+            scope: vni,
+            flags: inner.key.flags | FlowKey::INGRESS | sealed,
+            ..inner.key
+        };
+        let hash = self.flows.hash(&key);
+        let found = self.flows.lookup(&key, hash);
+        if let Some(flow) = found
+            && self.is_current(flow, via)
+        {
+            self.count(Counter::FlowHit);
+            self.touch(flow, inner, frame_len);
+            return Ok(self.flows.entry(flow).action);
+        }
+        self.count(Counter::FlowMiss);
+        let action = self.decide_ingress(vni, via, inner, code)?;
+        self.install(key, hash, action, found, inner, frame_len)?;
+        Ok(action)
+    }
+
+    /// An entry holds for the sender it was made for, and for no other.
+    #[inline]
+    fn is_current(&self, flow: FlowId, via: Via) -> bool {
+        let action = &self.flows.entry(flow).action;
+        action.policy_epoch == self.policy_epoch
+            && match via {
+                Via::Record { association, .. } => action.target == association,
+                Via::Clear { pa } => {
+                    action.kind == u8::from(ActionKind::DeliverClear)
+                        && self
+                            .tables
+                            .mappings
+                            .at(action.target as usize)
+                            .is_some_and(|(_, target)| target.pa == pa)
+                }
+                Via::Local { .. } => action.kind == u8::from(ActionKind::Local),
+            }
+    }
+
+    /// First packet of a flow at this end: may the sender speak for the source, and who gets it?
+    fn decide_ingress(&self, vni: u32, via: Via, inner: &Inner, code: u8) -> Result<FlowAction, DropReason> {
+        if self.tables.vnets.get(&vni).is_none() {
+            return Err(DropReason::UnknownVni);
+        }
+        let port = self
+            .tables
+            .port_of(vni, &inner.key.dst_address())
+            .filter(|port| port.up != 0)
+            .ok_or(DropReason::NoLocalPort)?;
+        let action = FlowAction {
+            port: port.port,
+            code,
+            policy_epoch: self.policy_epoch,
+            ..FlowAction::ZERO
+        };
+        let source = self.tables.mappings.lookup_slot(vni, &inner.key.src_address());
+        let source = source.and_then(|slot| Some((slot, self.tables.mappings.at(slot)?.1)));
+        match via {
+            Via::Record {
+                association,
+                peer_vni,
+                peer_pa,
+            } => match source {
+                Some((_, target))
+                    if target.kind == MappingKind::Vm
+                        && target.dst_vni == peer_vni
+                        && target.is_at(&peer_pa, self.now_ns) =>
+                {
+                    // Within the grace after a move the entry is made stale, so that the next record is judged anew.
+                    let age = u32::from(target.pa != peer_pa);
+                    let policy_epoch = self.policy_epoch.wrapping_sub(age);
+                    Ok(FlowAction {
+                        kind: ActionKind::DeliverSealed.into(),
+                        target: association,
+                        policy_epoch,
+                        ..action
+                    })
+                }
+                _ => Err(DropReason::InnerSpoofed),
+            },
+            Via::Clear { pa } => {
+                let (slot, target) = source
+                    .filter(|(_, target)| target.kind != MappingKind::Unreachable)
+                    .ok_or(DropReason::InnerSpoofed)?;
+                if target.pa != pa {
+                    return Err(DropReason::ClearWrongHost);
+                }
+                let (situation, _) = self.situation(port, &target, inner, false)?;
+                let decision = decide(&situation);
+                if decision.fate != Fate::Clear {
+                    return Err(DropReason::ClearForbidden);
+                }
+                let kind = ActionKind::DeliverClear.into();
+                Ok(FlowAction {
+                    kind,
+                    target: slot as u32,
+                    code: decision.code.into(),
+                    ..action
+                })
+            }
+            // The sender's port was held to its own addresses; its VNet must still be the one mapped.
+            Via::Local { src_vni } => match source {
+                Some((_, target)) if target.dst_vni == src_vni && self.tables.is_own_pa(&target.pa) => Ok(FlowAction {
+                    kind: ActionKind::Local.into(),
+                    target: u32::from(port.port),
+                    ..action
+                }),
+                _ => Err(DropReason::InnerSpoofed),
+            },
+        }
+    }
+}
+
+#[inline]
+fn carry_out(action: &FlowAction) -> Result<Verdict, DropReason> {
+    match ActionKind::try_from(action.kind) {
+        Ok(ActionKind::DeliverSealed | ActionKind::DeliverClear | ActionKind::Local) => Ok(Verdict::Vf(action.port)),
+        _ => Err(DropReason::InDoubt),
+    }
+}
+
+/// Takes the VXLAN header off and returns its VNI.
+#[inline]
+fn pop_vxlan(frame: &mut Frame<'_>) -> Result<u32, DropReason> {
+    let view = VxlanPacket::new_checked(frame.octets()).map_err(|_| DropReason::InnerMalformed)?;
+    if !view.has_vni() {
+        return Err(DropReason::InnerMalformed);
+    }
+    let vni = view.vni();
+    frame.narrow(vxlan::HEADER_LEN..frame.len());
+    Ok(vni)
+}
+
+/// RFC 6040 section 4.2: congestion marked on the way is passed on to a sender that understands it; a packet of one that
+/// doesn't is dropped, as the marking router would have done.
+fn propagate_congestion(frame: &mut Frame<'_>, inner: &Inner) -> Result<(), DropReason> {
+    if inner.class & 3 == ecn::NOT_ECT {
+        return Err(DropReason::Congestion);
+    }
+    let packet = &mut frame.octets_mut()[inner.l3..];
+    if inner.is_ipv6() {
+        Ipv6Packet::new_unchecked(packet).set_ecn(ecn::CE);
+    } else {
+        let mut view = Ipv4Packet::new_unchecked(packet);
+        // Updated, not computed anew: a wrong checksum must stay wrong (RFC 1624).
+        let (old, checksum) = (u16::from(inner.class), view.checksum());
+        view.set_ecn(ecn::CE);
+        view.set_checksum(sealnic_wire::checksum::update(checksum, old, old | u16::from(ecn::CE)));
+    }
+    Ok(())
+}
+
+fn reason_of(error: OpenError) -> DropReason {
+    match error {
+        OpenError::Auth => DropReason::AuthFailed,
+        OpenError::Replayed => DropReason::Replayed,
+        OpenError::FailureLimit => DropReason::FailureLimit,
+        OpenError::NotThisEpoch => DropReason::UnknownEpoch,
+        OpenError::NotThisConnection => DropReason::UnknownAssociation,
+        OpenError::Malformed | OpenError::Unsupported | OpenError::NoContentType => DropReason::RecordMalformed,
+    }
+}

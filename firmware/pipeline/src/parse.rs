@@ -1,0 +1,265 @@
+//! Reading headers: a frame of a VM (before sealing or after opening) to its flow key, and a datagram of the wire to
+//! its outer addresses. Everything read here is hostile.
+
+use sealnic_abi::DropReason;
+use sealnic_abi::flow::FlowKey;
+use sealnic_abi::object::Address;
+use sealnic_wire::{
+    EtherType, EthernetFrame, IpProtocol, Ipv4Packet, Ipv6Packet, TcpFlags, TcpSegment, UdpPacket, ethernet, ipv6,
+    ipv6ext, vlan,
+};
+
+/// Why a frame can't be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ParseError {
+    /// Truncated, or its lengths disagree.
+    Malformed,
+    /// Neither IPv4, IPv6 nor ARP.
+    NotIp,
+}
+
+impl From<ParseError> for DropReason {
+    fn from(error: ParseError) -> Self {
+        match error {
+            ParseError::Malformed => Self::Malformed,
+            ParseError::NotIp => Self::NotIp,
+        }
+    }
+}
+
+impl From<sealnic_wire::Error> for ParseError {
+    fn from(error: sealnic_wire::Error) -> Self {
+        match error {
+            sealnic_wire::Error::Unsupported => Self::NotIp,
+            _ => Self::Malformed,
+        }
+    }
+}
+
+/// What lies behind the Ethernet header and up to two VLAN tags.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Link {
+    /// Never a VLAN tag.
+    pub(crate) ethertype: EtherType,
+    /// Offset of the network header, in octets.
+    pub(crate) l3: usize,
+}
+
+#[inline]
+pub(crate) fn link(frame: &[u8]) -> Result<Link, ParseError> {
+    let layer = vlan::network_layer(&EthernetFrame::new_checked(frame)?)?;
+    Ok(Link {
+        ethertype: layer.ethertype,
+        l3: layer.offset,
+    })
+}
+
+/// An IP packet of a VM, as far as the pipeline cares.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Inner {
+    /// Flow key, but for its scope and for the flags that tell direction and sealing.
+    pub(crate) key: FlowKey,
+    /// Offset of the IP header, in octets.
+    pub(crate) l3: usize,
+    /// Offset of the upper-layer header, in octets.
+    pub(crate) l4: usize,
+    /// Length of the IP packet, in octets.
+    pub(crate) ip_len: usize,
+    /// DSCP and ECN, as one octet.
+    pub(crate) class: u8,
+    /// May not be fragmented on the way.
+    pub(crate) dont_fragment: bool,
+    /// TCP with FIN or RST.
+    pub(crate) closing: bool,
+    /// A fragment other than the first: its front is not a transport header.
+    pub(crate) later_fragment: bool,
+}
+
+impl Inner {
+    /// Whether source and destination are IPv6 addresses.
+    #[inline]
+    #[must_use]
+    pub(crate) fn is_ipv6(&self) -> bool {
+        self.key.flags & FlowKey::IPV6 != 0
+    }
+
+    #[inline]
+    pub(crate) fn protocol(&self) -> IpProtocol {
+        IpProtocol(self.key.protocol)
+    }
+
+    pub(crate) fn is_fragment(&self) -> bool {
+        self.key.flags & FlowKey::FRAGMENT != 0
+    }
+
+    /// Destination that no VNet carries: multicast, or IPv4's limited broadcast.
+    #[inline]
+    pub(crate) fn is_group_addressed(&self) -> bool {
+        let dst = &self.key.dst;
+        if self.is_ipv6() {
+            dst[0] == 0xff
+        } else {
+            dst[0] & 0xf0 == 0xe0 || dst[..4] == [0xff; 4]
+        }
+    }
+}
+
+/// Reads the IP packet behind a link header.
+#[inline]
+pub(crate) fn network(frame: &[u8], link: Link) -> Result<Inner, ParseError> {
+    let packet = frame.get(link.l3..).ok_or(ParseError::Malformed)?;
+    let mut inner = match link.ethertype {
+        EtherType::IPV4 => ipv4(packet)?,
+        EtherType::IPV6 => ipv6(packet)?,
+        _ => return Err(ParseError::NotIp),
+    };
+    if !inner.is_fragment() {
+        let packet = &packet[..inner.ip_len];
+        transport(&mut inner, packet)?;
+    }
+    inner.l3 += link.l3;
+    inner.l4 += link.l3;
+    Ok(inner)
+}
+
+#[inline]
+fn ipv4(packet: &[u8]) -> Result<Inner, ParseError> {
+    let view = Ipv4Packet::new_checked(packet)?;
+    let mut key = FlowKey {
+        protocol: view.protocol().0,
+        ..FlowKey::ZERO
+    };
+    key.src[..4].copy_from_slice(&view.src_addr().octets());
+    key.dst[..4].copy_from_slice(&view.dst_addr().octets());
+    if view.is_fragment() {
+        key.flags |= FlowKey::FRAGMENT;
+    }
+    Ok(Inner {
+        key,
+        l3: 0,
+        l4: view.header_len(),
+        ip_len: view.total_len(),
+        class: view.dscp() << 2 | view.ecn(),
+        dont_fragment: view.dont_fragment(),
+        closing: false,
+        later_fragment: view.fragment_offset() != 0,
+    })
+}
+
+#[inline]
+fn ipv6(packet: &[u8]) -> Result<Inner, ParseError> {
+    let view = Ipv6Packet::new_checked(packet)?;
+    let upper = ipv6ext::walk(view.next_header(), view.payload()).map_err(|_| ParseError::Malformed)?;
+    let fragment = if upper.fragment.is_some() { FlowKey::FRAGMENT } else { 0 };
+    Ok(Inner {
+        key: FlowKey {
+            protocol: upper.protocol.0,
+            flags: FlowKey::IPV6 | fragment,
+            src: view.src_addr().octets(),
+            dst: view.dst_addr().octets(),
+            ..FlowKey::ZERO
+        },
+        l3: 0,
+        l4: ipv6::HEADER_LEN + upper.offset,
+        ip_len: view.total_len(),
+        class: view.dscp() << 2 | view.ecn(),
+        dont_fragment: true,
+        closing: false,
+        later_fragment: !upper.has_header(),
+    })
+}
+
+/// Ports, where the protocol has some. ICMP must show its type, code and checksum at least.
+#[inline]
+fn transport(inner: &mut Inner, packet: &[u8]) -> Result<(), ParseError> {
+    let segment = packet.get(inner.l4..).ok_or(ParseError::Malformed)?;
+    match inner.protocol() {
+        IpProtocol::TCP => {
+            let tcp = TcpSegment::new_checked(segment).map_err(|_| ParseError::Malformed)?;
+            (inner.key.src_port, inner.key.dst_port) = (tcp.src_port(), tcp.dst_port());
+            inner.closing = tcp.flags().contains(TcpFlags::FIN) || tcp.flags().contains(TcpFlags::RST);
+        }
+        IpProtocol::UDP => {
+            let udp = UdpPacket::new_header(segment).map_err(|_| ParseError::Malformed)?;
+            (inner.key.src_port, inner.key.dst_port) = (udp.src_port(), udp.dst_port());
+        }
+        IpProtocol::ICMP | IpProtocol::ICMPV6 if segment.len() < 4 => return Err(ParseError::Malformed),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Outer headers of a datagram of the wire.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outer {
+    pub(crate) src: Address,
+    pub(crate) dst: Address,
+    pub(crate) src_port: u16,
+    pub(crate) dst_port: u16,
+    /// Explicit congestion notification, 2 bits.
+    pub(crate) ecn: u8,
+    /// Offset of the UDP payload from the frame's start, in octets.
+    pub(crate) payload: usize,
+    /// Length of the UDP payload, in octets.
+    pub(crate) payload_len: usize,
+}
+
+/// Reads a datagram of the wire, checksums included.
+#[inline]
+pub(crate) fn outer(frame: &[u8], own_mac: &[u8; 6]) -> Result<Outer, DropReason> {
+    let malformed = |_| DropReason::OuterMalformed;
+    let ether = EthernetFrame::new_checked(frame).map_err(malformed)?;
+    if ether.dst_addr().octets() != *own_mac {
+        return Err(DropReason::OuterNotOurs);
+    }
+    let packet = ether.payload();
+    let (src, dst, ecn, l4, ip_len, pseudo);
+    match ether.ethertype() {
+        EtherType::IPV4 => {
+            let view = Ipv4Packet::new_checked(packet).map_err(malformed)?;
+            if !view.verify_checksum() {
+                return Err(DropReason::OuterMalformed);
+            }
+            if view.is_fragment() {
+                return Err(DropReason::OuterFragment);
+            }
+            if view.protocol() != IpProtocol::UDP {
+                return Err(DropReason::OuterNotOurs);
+            }
+            src = Address::from(core::net::IpAddr::V4(view.src_addr()));
+            dst = Address::from(core::net::IpAddr::V4(view.dst_addr()));
+            (ecn, l4, ip_len, pseudo) = (view.ecn(), view.header_len(), view.total_len(), view.pseudo_header());
+        }
+        EtherType::IPV6 => {
+            let view = Ipv6Packet::new_checked(packet).map_err(malformed)?;
+            if view.next_header() == IpProtocol::IPV6_FRAG {
+                return Err(DropReason::OuterFragment);
+            }
+            // The underlay puts no extension headers in front of an overlay datagram.
+            if view.next_header() != IpProtocol::UDP {
+                return Err(DropReason::OuterNotOurs);
+            }
+            src = Address::from(core::net::IpAddr::V6(view.src_addr()));
+            dst = Address::from(core::net::IpAddr::V6(view.dst_addr()));
+            (ecn, l4, ip_len) = (view.ecn(), ipv6::HEADER_LEN, view.total_len());
+            let udp_len = u32::try_from(view.payload_len()).unwrap_or(0);
+            pseudo =
+                sealnic_wire::checksum::pseudo_header_v6(&view.src_addr(), &view.dst_addr(), IpProtocol::UDP, udp_len);
+        }
+        _ => return Err(DropReason::OuterNotOurs),
+    }
+    let udp = UdpPacket::new_checked(&packet[l4..ip_len]).map_err(malformed)?;
+    // RFC 7348 and RFC 6935: zero means that the sender computed none.
+    if udp.checksum() != 0 && !udp.verify_checksum(pseudo) {
+        return Err(DropReason::OuterMalformed);
+    }
+    Ok(Outer {
+        src,
+        dst,
+        src_port: udp.src_port(),
+        dst_port: udp.dst_port(),
+        ecn,
+        payload: ethernet::HEADER_LEN + l4 + sealnic_wire::udp::HEADER_LEN,
+        payload_len: udp.payload().len(),
+    })
+}
