@@ -1,2 +1,61 @@
-//! To be written.
-fn main() {}
+//! The `sealnic` command line.
+//!
+//! Exit status: 0 done, 1 failed, 2 wrong usage. Results go to standard output, as text or with `--json` as JSON; errors go to
+//! standard error and say what failed, where, and what to do.
+#![forbid(unsafe_code)]
+
+mod commands;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use commands::{CommandError, plan};
+
+/// Software and models of the SealNIC: virtual networks encrypted by the NIC.
+#[derive(Debug, Parser)]
+#[command(name = "sealnic", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Plan(plan::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(message) => {
+            // Help and version are no errors; clap knows which is which, and where each is printed.
+            let status = if message.use_stderr() { 2 } else { 0 };
+            return if message.print().is_ok() {
+                ExitCode::from(status)
+            } else {
+                ExitCode::FAILURE
+            };
+        }
+    };
+    let result = match cli.command {
+        Command::Plan(args) => plan::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where standard error is gone too, the status is all that is left to say.
+            let _ = writeln!(std::io::stderr(), "sealnic: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl CommandError {
+    /// True when the reader of our output went away, as `head` does: nothing went wrong here.
+    fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe)
+    }
+}
