@@ -110,94 +110,139 @@ impl<C: BlockCipherEncrypt<BlockSize = U16>> AesGcm<C> {
         zeroize::Zeroize::zeroize(h.as_mut_slice());
         Self { aes, ghash }
     }
-
-    /// GHASH over the additional data, the ciphertext and their lengths.
-    fn hash(&self, aad: &[u8], ciphertext: &[u8]) -> [u8; TAG_LEN] {
-        let mut lengths = [0; 16];
-        lengths[..8].copy_from_slice(&(aad.len() as u64 * 8).to_be_bytes());
-        lengths[8..].copy_from_slice(&(ciphertext.len() as u64 * 8).to_be_bytes());
-        let mut ghash = self.ghash.clone();
-        ghash.update_with_backend(HashAll {
-            parts: [aad, ciphertext, &lengths],
-        });
-        ghash.finalize().into()
-    }
 }
 
 impl<C: BlockCipherEncrypt<BlockSize = U16>> Aead for AesGcm<C> {
     fn seal_in_place(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], data: &mut [u8]) -> [u8; TAG_LEN] {
-        let mut mask = [0; TAG_LEN];
-        self.aes.encrypt_with_backend(CounterMode {
-            nonce,
-            mask: Some(&mut mask),
+        let mut tag = [0; TAG_LEN];
+        self.aes.encrypt_with_backend(Seal {
+            counters: Counters::new(nonce),
+            ghash: &self.ghash,
+            aad,
             data,
+            tag: &mut tag,
         });
-        xor_tag(self.hash(aad, data), &mask)
+        tag
     }
 
     fn open_in_place(&self, nonce: &[u8; NONCE_LEN], aad: &[u8], data: &mut [u8], tag: &[u8; TAG_LEN]) -> bool {
-        let mut mask = [0; TAG_LEN];
-        self.aes.encrypt_with_backend(CounterMode {
-            nonce,
-            mask: Some(&mut mask),
-            data: &mut [],
-        });
-        let expected = xor_tag(self.hash(aad, data), &mask);
-        if !bool::from(expected.ct_eq(tag)) {
-            return false;
-        }
-        self.aes.encrypt_with_backend(CounterMode {
-            nonce,
-            mask: None,
+        let mut fits = false;
+        self.aes.encrypt_with_backend(Open {
+            counters: Counters::new(nonce),
+            ghash: &self.ghash,
+            aad,
             data,
+            tag,
+            fits: &mut fits,
         });
-        true
+        fits
     }
 }
 
-fn xor_tag(hash: [u8; TAG_LEN], mask: &[u8; TAG_LEN]) -> [u8; TAG_LEN] {
-    (u128::from_ne_bytes(hash) ^ u128::from_ne_bytes(*mask)).to_ne_bytes()
-}
-
-/// Counter mode over a whole record in one call of the cipher, so that round keys are loaded once.
-struct CounterMode<'a> {
-    nonce: &'a [u8; NONCE_LEN],
-    /// Where the encrypted first counter block goes, which masks the tag.
-    mask: Option<&'a mut [u8; TAG_LEN]>,
-    /// XORed with the key stream of the counter blocks 2, 3 and so on.
+/// Seals a record in one call of the cipher: on some machines each call begins by spreading the round keys anew.
+struct Seal<'a> {
+    counters: Counters,
+    ghash: &'a GHash,
+    aad: &'a [u8],
     data: &'a mut [u8],
+    tag: &'a mut [u8; TAG_LEN],
 }
 
-impl CounterMode<'_> {
-    fn counter_block(prefix: u128, counter: u32) -> Array<u8, U16> {
-        (prefix | u128::from(counter)).to_be_bytes().into()
-    }
-}
-
-impl BlockSizeUser for CounterMode<'_> {
+impl BlockSizeUser for Seal<'_> {
     type BlockSize = U16;
 }
 
-impl BlockCipherEncClosure for CounterMode<'_> {
+impl BlockCipherEncClosure for Seal<'_> {
     #[inline(always)]
     fn call<B: BlockCipherEncBackend<BlockSize = U16>>(self, backend: &B) {
-        let mut prefix = [0; 16];
-        prefix[..NONCE_LEN].copy_from_slice(self.nonce);
-        let prefix = u128::from_be_bytes(prefix);
-        if let Some(mask) = self.mask {
-            let mut block = Self::counter_block(prefix, 1);
-            backend.encrypt_block_inplace(&mut block);
-            *mask = block.into();
+        let mask = self.counters.tag_mask(backend);
+        self.counters.apply(backend, self.data);
+        *self.tag = xor_tag(hash(self.ghash, self.aad, self.data), mask);
+    }
+}
+
+/// Opens a record in one call of the cipher: nothing is decrypted before the tag is known to fit.
+struct Open<'a> {
+    counters: Counters,
+    ghash: &'a GHash,
+    aad: &'a [u8],
+    data: &'a mut [u8],
+    tag: &'a [u8; TAG_LEN],
+    fits: &'a mut bool,
+}
+
+impl BlockSizeUser for Open<'_> {
+    type BlockSize = U16;
+}
+
+impl BlockCipherEncClosure for Open<'_> {
+    #[inline(always)]
+    fn call<B: BlockCipherEncBackend<BlockSize = U16>>(self, backend: &B) {
+        let mask = self.counters.tag_mask(backend);
+        let expected = xor_tag(hash(self.ghash, self.aad, self.data), mask);
+        *self.fits = expected.ct_eq(self.tag).into();
+        if *self.fits {
+            self.counters.apply(backend, self.data);
         }
+    }
+}
+
+/// GHASH over the additional data, the ciphertext and their lengths, from a copy of the keyed but empty state.
+fn hash(empty: &GHash, aad: &[u8], ciphertext: &[u8]) -> [u8; TAG_LEN] {
+    let mut lengths = [0; 16];
+    lengths[..8].copy_from_slice(&(aad.len() as u64 * 8).to_be_bytes());
+    lengths[8..].copy_from_slice(&(ciphertext.len() as u64 * 8).to_be_bytes());
+    let mut ghash = empty.clone();
+    ghash.update_with_backend(HashAll {
+        parts: [aad, ciphertext, &lengths],
+    });
+    ghash.finalize().into()
+}
+
+fn xor_tag(hash: [u8; TAG_LEN], mask: [u8; TAG_LEN]) -> [u8; TAG_LEN] {
+    (u128::from_ne_bytes(hash) ^ u128::from_ne_bytes(mask)).to_ne_bytes()
+}
+
+/// The counter blocks of one record: the nonce, and a 32-bit counter from 1 (NIST SP 800-38D section 7.1).
+struct Counters {
+    /// The nonce as the high 96 bits.
+    prefix: u128,
+}
+
+impl Counters {
+    fn new(nonce: &[u8; NONCE_LEN]) -> Self {
+        let mut prefix = [0; 16];
+        prefix[..NONCE_LEN].copy_from_slice(nonce);
+        Self {
+            prefix: u128::from_be_bytes(prefix),
+        }
+    }
+
+    #[inline(always)]
+    fn block(&self, counter: u32) -> Array<u8, U16> {
+        (self.prefix | u128::from(counter)).to_be_bytes().into()
+    }
+
+    /// The key stream of counter 1, which masks the tag.
+    #[inline(always)]
+    fn tag_mask<B: BlockCipherEncBackend<BlockSize = U16>>(&self, backend: &B) -> [u8; TAG_LEN] {
+        let mut block = self.block(1);
+        backend.encrypt_block_inplace(&mut block);
+        block.into()
+    }
+
+    /// XORs `data` with the key stream of the counters from 2 on.
+    #[inline(always)]
+    fn apply<B: BlockCipherEncBackend<BlockSize = U16>>(&self, backend: &B, data: &mut [u8]) {
         // Records are far shorter than the 2^32 blocks after which the counter would wrap.
         let mut counter = 2_u32;
         let batch = B::ParBlocksSize::USIZE;
-        let mut rest = self.data;
+        let mut rest = data;
         // A batch costs about as much as half as many single blocks, so it is worth it from there on.
-        while rest.len().div_ceil(16) * 2 > batch && batch > 1 {
+        while batch > 1 && rest.len().div_ceil(16) * 2 > batch {
             let mut stream = ParBlocks::<B>::default();
             for (at, block) in stream.iter_mut().enumerate() {
-                *block = Self::counter_block(prefix, counter + at as u32);
+                *block = self.block(counter + at as u32);
             }
             backend.encrypt_par_blocks_inplace(&mut stream);
             let (now, later) = rest.split_at_mut(rest.len().min(batch * 16));
@@ -206,7 +251,7 @@ impl BlockCipherEncClosure for CounterMode<'_> {
             rest = later;
         }
         for chunk in rest.chunks_mut(16) {
-            let mut block = Self::counter_block(prefix, counter);
+            let mut block = self.block(counter);
             backend.encrypt_block_inplace(&mut block);
             xor_blocks(chunk, core::slice::from_ref(&block));
             counter += 1;

@@ -3,7 +3,7 @@
 use crate::aead::{NONCE_LEN, TAG_LEN};
 use crate::connection_id::{ConnectionId, MAX_CID_LEN};
 use crate::read_state::OpenError;
-use crate::record_config::{MAX_PLAINTEXT_LEN, MAX_SEQ, RecordConfig, Version};
+use crate::record_config::{MAX_PLAINTEXT_LEN, RecordConfig, Version};
 
 /// Content type of a DTLS 1.2 record with connection id (RFC 9146 section 4).
 pub(crate) const TLS12_CID: u8 = 25;
@@ -120,9 +120,9 @@ impl Aad {
     }
 }
 
-/// Epoch and record number as a DTLS 1.2 header holds them.
+/// Epoch (16 bits) and record number (48 bits) as a DTLS 1.2 header holds them.
 pub(crate) fn epoch_seq(epoch: u64, seq: u64) -> [u8; 8] {
-    (epoch << 48 | seq & MAX_SEQ).to_be_bytes()
+    (epoch << 48 | seq).to_be_bytes()
 }
 
 /// RFC 5288 section 3: salt and explicit part.

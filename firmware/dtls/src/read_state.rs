@@ -276,12 +276,13 @@ fn split_payload(record: &mut [u8], payload_at: usize) -> Result<(&mut [u8], &[u
     Ok((data, tag))
 }
 
-/// RFC 9147 section 4.2.2: the number with these low bits that is closest to `next`, one above the highest so far.
+/// RFC 9147 section 4.2.2: the number with these low bits that is closest to `next`, one above the highest so far. Of two that
+/// are as close, the one ahead, which is more likely to be new.
 fn reconstruct(next: u64, low_bits: u64, modulus: u64) -> u64 {
     let candidate = (next & !(modulus - 1)) | low_bits;
-    if candidate > next + modulus / 2 && candidate >= modulus {
+    if (candidate > next + modulus / 2 || candidate > MAX_SEQ) && candidate >= modulus {
         candidate - modulus
-    } else if candidate + modulus / 2 < next && candidate + modulus <= MAX_SEQ {
+    } else if candidate + modulus / 2 <= next && candidate + modulus <= MAX_SEQ {
         candidate + modulus
     } else {
         candidate
@@ -337,5 +338,44 @@ impl Recovery {
         }
         self.wraps = self.wraps % RECOVERY_WRAPS + 1;
         Some(self.wraps)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every number with these low bits near `next`, and which of them is the closest.
+    fn closest(next: u64, low_bits: u64, modulus: u64) -> u64 {
+        let first = (next.saturating_sub(2 * modulus) & !(modulus - 1)) | low_bits;
+        (0..5)
+            .map(|wraps| first + wraps * modulus)
+            .filter(|&seq| seq <= MAX_SEQ)
+            .min_by_key(|&seq| (seq.abs_diff(next), u64::MAX - seq))
+            .unwrap()
+    }
+
+    #[test]
+    fn the_closest_number_is_reconstructed_whatever_the_next_one_is() {
+        for modulus in [1 << 8, 1 << 16] {
+            let ends = [
+                0,
+                1,
+                modulus / 2 - 1,
+                modulus / 2,
+                modulus / 2 + 1,
+                modulus - 1,
+                modulus,
+                modulus + 1,
+            ];
+            for end in ends {
+                for next in [end, 5 * modulus + end, MAX_SEQ + 1 - end] {
+                    for low_bits in 0..modulus {
+                        let seq = reconstruct(next, low_bits, modulus);
+                        assert_eq!(seq, closest(next, low_bits, modulus), "{next} {low_bits} {modulus}");
+                    }
+                }
+            }
+        }
     }
 }

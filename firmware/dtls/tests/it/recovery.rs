@@ -2,7 +2,7 @@
 
 use crate::fixture::{APPLICATION_DATA, DTLS12, DTLS13, Random, keys, open, receive, seal, text};
 use sealnic_dtls::read_state::{RECOVERY_FAILURES, RECOVERY_QUIET_NS, RECOVERY_WRAPS};
-use sealnic_dtls::{Limits, OpenError, ReadState, WriteState};
+use sealnic_dtls::{Limits, MAX_SEQ, OpenError, ReadState, WriteState};
 
 const THRESHOLD: u64 = RECOVERY_FAILURES as u64;
 
@@ -94,6 +94,45 @@ fn the_search_waits_for_failures_in_a_row_and_for_quiet_time() {
     assert_eq!(failing_before(&mut writer, &mut reader, u64::MAX, THRESHOLD - 1), None);
     assert_eq!(reader.auth_failures(), THRESHOLD - 1);
     assert_eq!(failing_before(&mut writer, &mut reader, u64::MAX, 1), Some(0));
+}
+
+#[test]
+fn a_second_loss_is_searched_for_from_the_start_and_under_the_same_conditions() {
+    let (mut writer, mut reader) = after_losing(3 * 65_536);
+    let now_ns = RECOVERY_QUIET_NS;
+    assert_eq!(
+        failing_before(&mut writer, &mut reader, now_ns, 100),
+        Some(THRESHOLD + 1)
+    );
+    writer.set_next_seq(writer.next_seq() + 40_000);
+    // The quiet time begins again with the record that was found, and so do the failures in a row.
+    assert_eq!(
+        failing_before(&mut writer, &mut reader, now_ns + RECOVERY_QUIET_NS - 1, 200),
+        None
+    );
+    assert_eq!(
+        failing_before(&mut writer, &mut reader, now_ns + RECOVERY_QUIET_NS, 1),
+        Some(0)
+    );
+    writer.set_next_seq(writer.next_seq() + 40_000);
+    assert_eq!(
+        failing_before(&mut writer, &mut reader, now_ns + 2 * RECOVERY_QUIET_NS, 100),
+        Some(THRESHOLD - 1)
+    );
+}
+
+#[test]
+fn the_very_last_number_is_found_too() {
+    let (mut writer, mut reader) = (DTLS13.writer(), DTLS13.reader());
+    reader.start_at(MAX_SEQ - 40_000);
+    writer.set_next_seq(MAX_SEQ);
+    let record = seal(&mut writer, APPLICATION_DATA, &text(64));
+    assert_eq!(receive(&mut reader, 0, &record), None);
+    let received: Vec<_> = (1..THRESHOLD)
+        .map(|_| receive(&mut reader, RECOVERY_QUIET_NS, &record))
+        .collect();
+    assert_eq!(received.iter().flatten().count(), 1);
+    assert_eq!(received.last(), Some(&Some(MAX_SEQ)));
 }
 
 #[test]

@@ -143,8 +143,18 @@ fn a_start_takes_all_before_it_as_seen_and_goes_forward_only() {
         }
         let mut window = window(len);
         window.start_at(u64::MAX);
+        assert_eq!(window.next(), MAX_SEQ + 1);
         assert_eq!(window.commit(MAX_SEQ), Err(Replayed));
     }
+}
+
+#[test]
+fn a_start_where_the_window_is_already_forgets_nothing_and_adds_nothing() {
+    let mut window = window(64);
+    window.commit(10).unwrap();
+    window.start_at(11);
+    assert_eq!(window.commit(9), Ok(()), "a late record is still new");
+    assert_eq!(window.commit(10), Err(Replayed));
 }
 
 #[test]

@@ -187,6 +187,25 @@ fn what_follows_a_record_with_length_is_refused() {
 }
 
 #[test]
+fn the_longest_ciphertext_opens_and_one_octet_more_does_not() {
+    let mut inner = vec![0; MAX_PLAINTEXT_LEN + 256 - 16];
+    inner[0] = APPLICATION_DATA;
+    let record = foreign_dtls13(DTLS13, 0, false, false, &inner);
+    assert!(open(&mut DTLS13.reader(), 0, &record).is_ok());
+    inner.push(0);
+    let record = foreign_dtls13(DTLS13, 0, false, false, &inner);
+    assert_eq!(open(&mut DTLS13.reader(), 0, &record), Err(OpenError::Malformed));
+}
+
+#[test]
+fn a_dtls13_record_without_room_for_a_content_type_is_malformed() {
+    let record = foreign_dtls13(DTLS13, 0, false, false, &[]);
+    let mut reader = DTLS13.reader();
+    assert_eq!(open(&mut reader, 0, &record), Err(OpenError::Malformed));
+    assert_eq!(reader.auth_failures(), 0);
+}
+
+#[test]
 fn padding_is_taken_off_and_nothing_but_padding_is_refused() {
     for padding in [0, 1, 15, 16, 17, 255] {
         let mut inner = [b"text", &[22][..]].concat();
