@@ -211,17 +211,16 @@ fn host(raw: &RawHost, index: u32, pas: &mut HashMap<IpAddr, String>, findings: 
         .as_ref()
         .map_or_else(|| MacAddress::derived(MAC_HOST, index), |mac| parsed_mac(mac, findings));
     let default = NicSizes::default();
-    let mut size =
-        |field: &Option<Spanned<i64>>, max: u32, default: u32| number(field.as_ref(), 1..=max, default, findings);
+    let mut size = |field: &Option<Spanned<i64>>, range, default: u32| number(field.as_ref(), range, default, findings);
     Host {
         pa_v4,
         pa_v6,
         mac,
         nic: NicSizes {
-            flows: size(&raw.nic.flows, 1 << 24, default.flows),
-            mappings: size(&raw.nic.mappings, 1 << 24, default.mappings),
-            associations: size(&raw.nic.associations, 1 << 20, default.associations),
-            ports: size(&raw.nic.ports, 1 << 16, default.ports),
+            flows: size(&raw.nic.flows, 1024..=1 << 24, default.flows),
+            mappings: size(&raw.nic.mappings, 1..=1 << 24, default.mappings),
+            associations: size(&raw.nic.associations, 1..=1 << 20, default.associations),
+            ports: size(&raw.nic.ports, 1..=1 << 16, default.ports),
         },
         underlay_mtu: number(raw.underlay_mtu.as_ref(), MIN_UNDERLAY_MTU..=u16::MAX, 1700, findings),
         name,

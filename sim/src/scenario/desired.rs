@@ -7,6 +7,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use rand_core::CryptoRng;
 use sealnic_abi::MappingKind;
 use sealnic_abi::object::{self, Address, Association, DeviceConfig, Mapping, Port, PortAddress};
+use sealnic_driver::DesiredState;
 
 use super::mac::MacAddress;
 use super::model::{Host, Scenario};
@@ -19,30 +20,13 @@ const FLOW_LOG_MS: u32 = 60_000;
 const CONTROL_RATE: u32 = 10_000;
 /// Time for which a retiring read SA still opens records, in milliseconds.
 const OVERLAP_MS: u32 = 1000;
+/// Revision of the state that a scenario describes: it has no history.
+const REVISION: u32 = 1;
 /// UDP port of clear overlay traffic (RFC 7348), never one of records.
 const VXLAN_PORT: u16 = 4789;
 /// Kinds of derived MACs.
 const MAC_ROUTER: u8 = 0xfe;
 const MAC_GATEWAY: u8 = 0xfd;
-
-/// All that one device is to hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DesiredState {
-    /// Device-wide configuration.
-    pub config: DeviceConfig,
-    /// VNets: those with ports here, and their peers.
-    pub vnets: Vec<object::Vnet>,
-    /// Ports.
-    pub ports: Vec<Port>,
-    /// Address prefixes of ports.
-    pub port_addresses: Vec<PortAddress>,
-    /// Mappings.
-    pub mappings: Vec<Mapping>,
-    /// Associations.
-    pub associations: Vec<Association>,
-    /// Exclusions.
-    pub exclusions: Vec<object::Exclusion>,
-}
 
 /// One association, seen from neither end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,6 +142,7 @@ impl Scenario {
             mappings: self.mappings(host),
             associations,
             exclusions: self.exclusions_known_to(&known),
+            revision: REVISION,
         }
     }
 
@@ -175,7 +160,7 @@ impl Scenario {
                     src_vni,
                     prefix: prefix.network().into(),
                     prefix_len: prefix.prefix_len(),
-                    revision: 1,
+                    revision: REVISION,
                     ..mapping
                 });
             };

@@ -1,7 +1,7 @@
 //! Scenario files: hosts, virtual networks, VMs and their traffic, read from TOML and checked.
 //!
 //! A file goes from text to tables with places ([`Problems`] name file, line, column and field), from there to the checked
-//! [`Scenario`], and on to a [`Plan`] for people or to one [`DesiredState`] for each host's driver. `docs/scenario.md`
+//! [`Scenario`], and on to a [`Plan`] for people or to one [`DesiredState`](sealnic_driver::DesiredState) for each host's driver. `docs/scenario.md`
 //! describes the format.
 //!
 //! * [`model`]: the checked scenario
@@ -28,7 +28,7 @@ use error::Findings;
 use place::Place;
 use toml::de::DeTable;
 
-pub use desired::DesiredState;
+pub use desired::Link;
 pub use error::{Problem, Problems, ScenarioError};
 pub use mac::MacAddress;
 pub use model::{

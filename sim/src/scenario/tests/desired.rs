@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use sealnic_abi::object::{Address, Association, AssociationState, Mapping};
 use sealnic_abi::{Capability, MappingKind};
+use sealnic_driver::DesiredState;
 
-use super::super::{DesiredState, Scenario};
+use super::super::Scenario;
 use super::{TestRng, base, changed, changed_scenario, parse};
 
 fn states(scenario: &Scenario) -> Vec<DesiredState> {

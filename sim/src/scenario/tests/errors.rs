@@ -174,7 +174,7 @@ fn hosts() {
         "host[0].underlay_mtu",
         "is 65536",
     );
-    wrong("flows = 1024", "flows = 0", "host[0].nic.flows", "is 0");
+    wrong("flows = 1024", "flows = 1000", "host[0].nic.flows", "is 1000");
     wrong(
         "mappings = 100",
         "mappings = 9",
