@@ -1,5 +1,6 @@
 //! The desired state of a device, and what makes one consistent.
 
+use sealnic_abi::MappingKind;
 use sealnic_abi::object::{Address, Association, DeviceConfig, Exclusion, Mapping, Port, PortAddress, Vnet};
 use std::collections::HashSet;
 use std::fmt::Display;
@@ -76,6 +77,10 @@ impl DesiredState {
         }
         for mapping in &self.mappings {
             vnet_exists("mapping", &|| mapping_text(mapping), mapping.src_vni)?;
+            // A VM in an unknown VNet could not be spoken to: whether its VNet is encrypted decides.
+            if mapping.kind == u8::from(MappingKind::Vm) {
+                vnet_exists("mapping", &|| mapping_text(mapping), mapping.dst_vni)?;
+            }
         }
         for association in &self.associations {
             vnet_exists("association", &|| association.id.to_string(), association.local_vni)?;
@@ -174,10 +179,13 @@ mod tests {
             mappings: vec![
                 Mapping {
                     src_vni: 1,
+                    dst_vni: 2,
                     ..Mapping::ZERO
                 },
                 Mapping {
                     src_vni: 2,
+                    dst_vni: 9,
+                    kind: MappingKind::Outside.into(),
                     ..Mapping::ZERO
                 },
             ],
@@ -226,6 +234,7 @@ mod tests {
         };
         check(|s| s.ports[0].vni = 7, ["port 3", "VNet 7"]);
         check(|s| s.mappings[1].src_vni = 7, ["mapping", "VNet 7"]);
+        check(|s| s.mappings[0].dst_vni = 7, ["mapping", "VNet 7"]);
         check(|s| s.associations[0].local_vni = 7, ["association 9", "VNet 7"]);
         check(|s| s.exclusions[0].vni = 7, ["exclusion 4", "VNet 7"]);
         check(

@@ -144,9 +144,6 @@ pub enum Damage {
     /// Its payload doesn't have the size of the command's response.
     #[error("its payload has {0} octets")]
     Payload(u16),
-    /// The device says that the request arrived damaged.
-    #[error("the request arrived damaged at the device")]
-    Request,
 }
 
 /// Client of one device's mailbox.
@@ -163,6 +160,8 @@ enum Retry {
     Timeout,
     Damaged(Damage),
     Refused(Option<DoorbellError>),
+    /// The device could not read the request.
+    Unread(Status, u16),
 }
 
 /// The way to the device during a command.
@@ -266,6 +265,7 @@ impl Mailbox {
                 damage,
             },
             Retry::Refused(code) => MailboxError::Refused { opcode, attempts, code },
+            Retry::Unread(status, detail) => MailboxError::Device { opcode, status, detail },
         })
     }
 
@@ -319,8 +319,8 @@ impl Mailbox {
             return damaged(Damage::Length(len));
         }
         // Checked first: the device can't know number and opcode of a request that it couldn't read.
-        if header.status == u16::from(Status::BadChecksum) {
-            return damaged(Damage::Request);
+        if let Ok(status @ (Status::BadChecksum | Status::BadLength)) = Status::try_from(header.status) {
+            return Ok(Err(Retry::Unread(status, header.detail)));
         }
         if header.sequence != sequence.get() {
             return damaged(Damage::Sequence(header.sequence));

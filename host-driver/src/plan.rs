@@ -2,23 +2,31 @@
 //! state has. It tightens first and loosens last:
 //!
 //! 1. exclusions that go or change are removed;
-//! 2. every VNet becomes the stricter of what it is and what it shall be; a new one starts as strict as can be;
-//! 3. ports that go, or change in more than MTU or state, are taken down, but keep their addresses: a frame for one of them
-//!    is dropped, not sent outside;
+//! 2. mappings that go or change, and lead to a VNet that comes, lead nowhere from now on, as they did while it was
+//!    unknown; then every VNet becomes the stricter of what it is and what it shall be; a new one starts as strict as can be;
+//! 3. ports that go, or change in more than MTU or state, are taken down, but keep their addresses: a frame for one of
+//!    them is dropped, not sent outside. Where an address moves from one port to another, or a port to another VNet,
+//!    all ports of the VNet are taken down, as the address is nowhere for a moment;
 //! 4. mappings to the outside that go are removed, then unreachable ranges are set, so that nothing inside falls
 //!    through to a mapping of the outside while others move;
 //! 5. associations: what goes or changes is removed (with its keys), what comes or changes is set, none as failed yet;
-//! 6. mappings to VMs are set, the narrowest prefix first, so that a wide one never speaks for an address that a
+//! 6. new ports are set, still down, and their addresses: what is local here must be so before a mapping could say
+//!    otherwise;
+//! 7. mappings to VMs are set, the narrowest prefix first, so that a wide one never speaks for an address that a
 //!    narrower one is about to claim;
-//! 7. mappings that go are removed, the widest first, so that none of them shows through where a narrower one went;
-//! 8. addresses and ports that go are removed;
-//! 9. mappings to the outside are set; 10. VNets that go are removed; 11. associations are declared failed;
-//!    12. exclusions are set; 13. VNets are loosened; 14. ports come up last.
+//! 8. mappings that go are removed, the widest first, so that none of them shows through where a narrower one went;
+//! 9. addresses and ports that go are removed;
+//! 10. mappings to the outside are set;
+//! 11. VNets that go are removed;
+//! 12. associations are declared failed;
+//! 13. exclusions are set;
+//! 14. VNets are loosened;
+//! 15. ports come up.
 //!
 //! An interrupted plan leaves the device in between, strict; planning again from there completes it. Tables need room
 //! for what comes beside what goes.
 
-use crate::desired::{DesiredState, address_key, mapping_key, prefix_text};
+use crate::desired::{DesiredState, PrefixKey, address_key, mapping_key, prefix_text};
 use sealnic_abi::object::{
     Address, Association, AssociationState, Enforcement, Exclusion, Mapping, MappingKind, Port, PortAddress, Vnet,
 };
@@ -180,28 +188,41 @@ pub fn plan(current: &Programmed, desired: &DesiredState) -> Plan {
 
     let steps = &mut plan.steps;
     steps.extend(exclusions.old_values().map(|e| Step::RemoveExclusion(e.id)));
+    keep_strangers_unreachable(steps, &mappings, &vnets, desired.revision);
     let loosened = tighten_vnets(steps, &vnets);
-    take_ports_down(steps, &ports);
+    let mut ports = PortSteps::new(current, &ports, &addresses, desired);
+    ports.take_down(steps);
     contain_the_outside(steps, &mappings);
     let failed = set_associations(steps, &associations, &mut plan.need_keys);
+    ports.add(steps);
     move_vms(steps, &mappings);
-    let rebuilt = remove_ports(steps, &ports, &addresses);
-    steps.extend(
-        mappings
-            .new_values()
-            .filter(|m| is_kind(m, MappingKind::Outside))
-            .map(Step::SetMapping),
-    );
+    ports.remove(steps);
+    let outside = mappings.new_values().filter(|m| is_kind(m, MappingKind::Outside));
+    steps.extend(outside.map(Step::SetMapping));
     steps.extend(vnets.removed.iter().map(|v| Step::RemoveVnet(v.vni)));
-    steps.extend(
-        failed
-            .into_iter()
-            .map(|id| Step::SetAssociationState(id, AssociationState::Failed)),
-    );
+    let declared = failed
+        .into_iter()
+        .map(|id| Step::SetAssociationState(id, AssociationState::Failed));
+    steps.extend(declared);
     steps.extend(exclusions.new_values().map(Step::SetExclusion));
     steps.extend(loosened.into_iter().map(Step::SetVnet));
-    bring_ports_up(steps, &ports, &addresses, &rebuilt, desired);
+    ports.bring_up(steps);
     plan
+}
+
+/// What leads to an unknown VNet is dropped; it must not begin to work because that VNet gets known.
+fn keep_strangers_unreachable(steps: &mut Vec<Step>, mappings: &Diff<Mapping>, vnets: &Diff<Vnet>, revision: u32) {
+    let comes: HashSet<u32> = vnets.added.iter().map(|v| v.vni).collect();
+    let strangers = mappings
+        .old_values()
+        .filter(|m| is_kind(m, MappingKind::Vm) && comes.contains(&m.dst_vni));
+    steps.extend(strangers.map(|m| {
+        Step::SetMapping(Mapping {
+            kind: MappingKind::Unreachable.into(),
+            revision,
+            ..m
+        })
+    }));
 }
 
 /// Returns the VNets that are to be loosened in the end.
@@ -230,20 +251,6 @@ fn tighten_vnets(steps: &mut Vec<Step>, vnets: &Diff<Vnet>) -> Vec<Vnet> {
         }
     }
     loosened
-}
-
-fn take_ports_down(steps: &mut Vec<Step>, ports: &Diff<Port>) {
-    let down = |port: &Port| Step::SetPort(Port { up: 0, ..*port });
-    steps.extend(ports.removed.iter().filter(|p| p.up != 0).map(down));
-    for (old, new) in &ports.changed {
-        if only_mtu_or_state_differs(old, new) {
-            if new.up == 0 {
-                steps.push(Step::SetPort(*new));
-            }
-        } else if old.up != 0 {
-            steps.push(down(old));
-        }
-    }
 }
 
 fn contain_the_outside(steps: &mut Vec<Step>, mappings: &Diff<Mapping>) {
@@ -307,62 +314,134 @@ fn move_vms(steps: &mut Vec<Step>, mappings: &Diff<Mapping>) {
     steps.extend(removed.into_iter().map(Step::RemoveMapping));
 }
 
-/// Returns the ports that are removed to be made anew: they have lost all their addresses.
-fn remove_ports(steps: &mut Vec<Step>, ports: &Diff<Port>, addresses: &Diff<PortAddress>) -> HashSet<u16> {
-    let rebuilt: HashSet<u16> = ports
-        .changed
-        .iter()
-        .filter(|(old, new)| old.vni != new.vni)
-        .map(|(old, _)| old.port)
-        .collect();
-    let removed: HashSet<u16> = ports
-        .removed
-        .iter()
-        .map(|p| p.port)
-        .chain(rebuilt.iter().copied())
-        .collect();
-    // A removed port takes its addresses with it.
-    let alone = addresses.old_values().filter(|a| !removed.contains(&a.port));
-    steps.extend(alone.map(Step::RemoveAddress));
-    steps.extend(ports.removed.iter().map(|p| Step::RemovePort(p.port)));
-    let again = ports.changed.iter().filter(|(old, _)| rebuilt.contains(&old.port));
-    steps.extend(again.map(|(old, _)| Step::RemovePort(old.port)));
-    rebuilt
+/// What happens to ports and their addresses, at the plan's several moments.
+struct PortSteps<'p> {
+    ports: &'p Diff<Port>,
+    addresses: &'p Diff<PortAddress>,
+    desired: &'p DesiredState,
+    /// The ports as the steps so far leave them.
+    now: HashMap<u16, Port>,
+    /// Ports that change their VNet: they are removed, with all their addresses, and made anew.
+    rebuilt: HashSet<u16>,
+    /// Addresses that go from a port because another one of the VNet gets them.
+    moved: HashSet<(u16, PrefixKey)>,
+    /// VNets in which an address is nowhere for a moment.
+    quiet: HashSet<u32>,
 }
 
-fn bring_ports_up(
-    steps: &mut Vec<Step>,
-    ports: &Diff<Port>,
-    addresses: &Diff<PortAddress>,
-    rebuilt: &HashSet<u16>,
-    desired: &DesiredState,
-) {
-    let fresh = |port: &Port| ports.added.iter().any(|p| p.port == port.port) || rebuilt.contains(&port.port);
-    let new_or_changed: Vec<Port> = ports.new_values().collect();
-    // An address needs its port, and a port needs its addresses before its VM may send.
-    steps.extend(
-        new_or_changed
-            .iter()
-            .filter(|p| fresh(p))
-            .map(|p| Step::SetPort(Port { up: 0, ..*p })),
-    );
-    let kept = addresses.new_values().filter(|a| !rebuilt.contains(&a.port));
-    steps.extend(kept.map(Step::AddAddress));
-    let lost = desired.port_addresses.iter().filter(|a| rebuilt.contains(&a.port));
-    steps.extend(lost.map(|&a| Step::AddAddress(a)));
-    for port in new_or_changed {
-        let done_already = if fresh(&port) {
-            port.up == 0
-        } else {
-            // Set in `take_ports_down`.
-            port.up == 0
-                && ports
-                    .changed
-                    .iter()
-                    .any(|(old, new)| new.port == port.port && only_mtu_or_state_differs(old, new))
+impl<'p> PortSteps<'p> {
+    fn new(
+        current: &Programmed,
+        ports: &'p Diff<Port>,
+        addresses: &'p Diff<PortAddress>,
+        desired: &'p DesiredState,
+    ) -> Self {
+        let now: HashMap<u16, Port> = current.ports.iter().map(|p| (p.port, *p)).collect();
+        let rehomed = || {
+            ports
+                .changed
+                .iter()
+                .filter(|(old, new)| old.vni != new.vni)
+                .map(|(old, _)| old)
         };
-        if !done_already {
+        let wanted_vni: HashMap<u16, u32> = desired.ports.iter().map(|p| (p.port, p.vni)).collect();
+        let place = |vni: Option<&u32>, address: &PortAddress| (vni.copied(), address_key(address).1);
+        let taken: HashSet<_> = addresses
+            .added
+            .iter()
+            .map(|a| place(wanted_vni.get(&a.port), a))
+            .collect();
+        let mut quiet: HashSet<u32> = rehomed().map(|old| old.vni).collect();
+        let mut moved = HashSet::new();
+        for address in &addresses.removed {
+            let vni = now.get(&address.port).map(|p| p.vni);
+            if taken.contains(&place(vni.as_ref(), address)) {
+                moved.insert(address_key(address));
+                quiet.extend(vni);
+            }
+        }
+        Self {
+            ports,
+            addresses,
+            desired,
+            rebuilt: rehomed().map(|old| old.port).collect(),
+            now,
+            moved,
+            quiet,
+        }
+    }
+
+    fn set(&mut self, steps: &mut Vec<Step>, port: Port) {
+        if self.now.insert(port.port, port) != Some(port) {
             steps.push(Step::SetPort(port));
+        }
+    }
+
+    fn take_down(&mut self, steps: &mut Vec<Step>) {
+        let ports = self.ports;
+        for old in &ports.removed {
+            self.set(steps, Port { up: 0, ..*old });
+        }
+        for (old, new) in &ports.changed {
+            if !only_mtu_or_state_differs(old, new) {
+                self.set(steps, Port { up: 0, ..*old });
+            } else if new.up == 0 {
+                self.set(steps, *new);
+            }
+        }
+        for port in &self.desired.ports {
+            if let Some(&old) = self.now.get(&port.port)
+                && self.quiet.contains(&old.vni)
+            {
+                self.set(steps, Port { up: 0, ..old });
+            }
+        }
+    }
+
+    fn add(&mut self, steps: &mut Vec<Step>) {
+        for address in &self.addresses.removed {
+            if self.moved.contains(&address_key(address)) && !self.rebuilt.contains(&address.port) {
+                steps.push(Step::RemoveAddress(*address));
+            }
+        }
+        for (old, new) in &self.ports.changed {
+            if self.rebuilt.contains(&old.port) {
+                steps.push(Step::RemovePort(old.port));
+                self.now.remove(&old.port);
+                self.set(steps, Port { up: 0, ..*new });
+            }
+        }
+        for new in &self.ports.added {
+            self.set(steps, Port { up: 0, ..*new });
+        }
+        let new: HashSet<_> = self.addresses.new_values().map(|a| address_key(&a)).collect();
+        let comes = |a: &&PortAddress| self.rebuilt.contains(&a.port) || new.contains(&address_key(a));
+        steps.extend(
+            self.desired
+                .port_addresses
+                .iter()
+                .filter(comes)
+                .map(|&a| Step::AddAddress(a)),
+        );
+    }
+
+    fn remove(&mut self, steps: &mut Vec<Step>) {
+        // A port takes its addresses with it.
+        let gone: HashSet<u16> = self.ports.removed.iter().map(|p| p.port).collect();
+        for address in &self.addresses.removed {
+            let went_already = gone.contains(&address.port)
+                || self.rebuilt.contains(&address.port)
+                || self.moved.contains(&address_key(address));
+            if !went_already {
+                steps.push(Step::RemoveAddress(*address));
+            }
+        }
+        steps.extend(self.ports.removed.iter().map(|p| Step::RemovePort(p.port)));
+    }
+
+    fn bring_up(&mut self, steps: &mut Vec<Step>) {
+        for &port in &self.desired.ports {
+            self.set(steps, port);
         }
     }
 }

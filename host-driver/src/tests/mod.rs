@@ -1,1 +1,11 @@
-//! Tests of the driver against a device in memory.
+//! Tests of the driver against a device in memory, and against worse.
+
+mod device;
+mod flow_log;
+mod hostile;
+mod mailbox;
+mod mock;
+mod plan;
+mod random;
+mod reconcile;
+mod tuple_parser;
