@@ -1,0 +1,9 @@
+//! Tests that run on every backend, through the driver and the edges of the devices only.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests, where a panic is a finding"
+)]
+
+mod delivery;
