@@ -2,6 +2,7 @@
 
 use crate::shell::{cargo, cargo_of, output, root, run, which};
 use anyhow::{Result, bail};
+use std::process::Command;
 
 /// What `mutants` mutates: the code whose slightest error breaks an invariant in silence.
 const MUTATED: &[&str] = &[
@@ -12,10 +13,16 @@ const MUTATED: &[&str] = &[
     "firmware/pipeline/src/*verdict*.rs",
 ];
 
-/// Runs the benchmarks, which are a workspace of their own.
+/// Runs the benchmarks, which are a workspace of their own; with the system's OpenSSL beside the others where it can be built against.
 pub(crate) fn bench(args: &[&str]) -> Result<()> {
+    let has_openssl = Command::new("pkg-config")
+        .args(["--exists", "openssl"])
+        .status()
+        .is_ok_and(|status| status.success());
     run(cargo()
-        .args(["run", "--release", "--manifest-path", "bench/Cargo.toml", "--"])
+        .args(["run", "--release", "--manifest-path", "bench/Cargo.toml"])
+        .args(has_openssl.then_some("--features=openssl"))
+        .arg("--")
         .args(args))
 }
 
