@@ -2,6 +2,8 @@
 //! buffer is all zero, and no failure moves the replay window.
 #![no_main]
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use libfuzzer_sys::fuzz_target;
 use sealnic_dtls::{CipherSuite, ConnectionId, KeyMaterial, Limits, ReadState, RecordConfig, Version, WriteState};
 
@@ -26,11 +28,16 @@ fn config(selector: u8) -> RecordConfig {
     }
 }
 
-fn keys() -> KeyMaterial {
+/// Keys that differ for every input: a fuzzer sees the operands of comparisons, the right tag among them, and would otherwise
+/// carry good records over from one input into the next.
+fn keys(input: &[u8]) -> KeyMaterial {
+    let mut hasher = DefaultHasher::new();
+    input.hash(&mut hasher);
+    let seed = hasher.finish().to_le_bytes();
     KeyMaterial {
-        key: [1; 32],
+        key: core::array::from_fn(|at| seed[at % 8]),
         iv: [2; 12],
-        sn_key: [3; 32],
+        sn_key: core::array::from_fn(|at| !seed[at % 8]),
     }
 }
 
@@ -49,8 +56,8 @@ fuzz_target!(|data: &[u8]| {
     let config = config(*selector);
     let limits = Limits::default_for(config.version);
     let (Ok(mut writer), Ok(mut reader)) = (
-        WriteState::new(&keys(), config, 0, limits),
-        ReadState::new(&keys(), config, 64, limits),
+        WriteState::new(&keys(data), config, 0, limits),
+        ReadState::new(&keys(data), config, 64, limits),
     ) else {
         panic!("a good configuration was refused");
     };
