@@ -1,9 +1,11 @@
 //! Scenarios of several hosts: what their virtual networks look like, what each NIC must be told, and what should become of
 //! the traffic between their VMs.
 //!
+//! * [`run`]: the main job: a capture's frames through the NICs of a scenario
 //! * [`scenario`]: scenario files, the plan drawn from one, and the state that each host's driver must program
 #![forbid(unsafe_code)]
 
+pub mod run;
 pub mod scenario;
 
 pub use scenario::Scenario;

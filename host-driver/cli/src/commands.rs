@@ -1,6 +1,8 @@
 //! The commands, one module each.
 
 pub(crate) mod plan;
+pub(crate) mod run;
+pub(crate) mod selftest;
 
 use std::io;
 
@@ -12,6 +14,23 @@ pub(crate) enum CommandError {
     /// The scenario can't be used.
     #[error("the scenario can't be used:\n{0}")]
     Scenario(#[from] ScenarioError),
+    /// The run failed.
+    #[error("the run failed: {0}")]
+    Run(#[from] sealnic_sim::run::RunError),
+    /// The device can't be used.
+    #[error("the device can't be used: {0}")]
+    Device(#[from] sealnic_driver::Error),
+    /// A model can't be made.
+    #[error("the model can't be made: {0}")]
+    Model(#[from] sealnic_hw_model::ModelError),
+    /// Known-answer tests failed.
+    #[error("{failed} of {run} known-answer tests failed: this device must not seal or open anything")]
+    SelfTest {
+        /// Tests failed.
+        failed: usize,
+        /// Tests run.
+        run: usize,
+    },
     /// The result can't be written.
     #[error("the output can't be written: {0}; check where it is sent")]
     Output(#[from] io::Error),

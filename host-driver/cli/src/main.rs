@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{CommandError, plan};
+use commands::{CommandError, plan, run, selftest};
 
 /// Software and models of the SealNIC: virtual networks encrypted by the NIC.
 #[derive(Debug, Parser)]
@@ -23,7 +23,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Args),
     Plan(plan::Args),
+    Selftest(selftest::Args),
 }
 
 fn main() -> ExitCode {
@@ -40,7 +42,9 @@ fn main() -> ExitCode {
         }
     };
     let result = match cli.command {
+        Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Selftest(args) => selftest::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,7 +4,6 @@ use pcap_file::DataLink;
 use pcap_file::pcapng::PcapNgWriter;
 use pcap_file::pcapng::blocks::enhanced_packet::{EnhancedPacketBlock, EnhancedPacketOption};
 use pcap_file::pcapng::blocks::interface_description::{InterfaceDescriptionBlock, InterfaceDescriptionOption};
-use pcap_parser::traits::PcapReaderIterator;
 use pcap_parser::{Block, Linktype, PcapBlockOwned, PcapError, create_reader};
 use std::borrow::Cow;
 use std::fs::File;
@@ -75,16 +74,29 @@ impl Clock {
 /// # Errors
 /// [`CaptureError`]; a capture that ends in the middle of a frame is an error too.
 pub fn read(path: &Path) -> Result<Vec<CapturedFrame>, CaptureError> {
-    let io = |source| CaptureError::Io { path: path.to_owned(), source };
+    let io = |source| CaptureError::Io {
+        path: path.to_owned(),
+        source,
+    };
     let file = File::open(path).map_err(io)?;
     let mut frames = Vec::new();
-    let format = |frames: &Vec<_>, problem: String| CaptureError::Format { path: path.to_owned(), frames: frames.len(), problem };
+    let format = |frames: &Vec<_>, problem: String| CaptureError::Format {
+        path: path.to_owned(),
+        frames: frames.len(),
+        problem,
+    };
     let mut reader = create_reader(MAX_BLOCK, file).map_err(|error| format(&frames, describe(&error)))?;
-    let mut legacy = Clock { offset_s: 0, per_second: 1_000_000 };
+    let mut legacy = Clock {
+        offset_s: 0,
+        per_second: 1_000_000,
+    };
     let mut clocks = Vec::new();
     let check = |link_type: Linktype| match link_type {
         Linktype::ETHERNET => Ok(()),
-        Linktype(link_type) => Err(CaptureError::LinkType { path: path.to_owned(), link_type }),
+        Linktype(link_type) => Err(CaptureError::LinkType {
+            path: path.to_owned(),
+            link_type,
+        }),
     };
     let mut stalled = false;
     loop {
@@ -94,32 +106,51 @@ pub fn read(path: &Path) -> Result<Vec<CapturedFrame>, CaptureError> {
                 match block {
                     PcapBlockOwned::LegacyHeader(header) => {
                         check(header.network)?;
-                        legacy.per_second = if header.is_nanosecond_precision() { 1_000_000_000 } else { 1_000_000 };
+                        legacy.per_second = if header.is_nanosecond_precision() {
+                            1_000_000_000
+                        } else {
+                            1_000_000
+                        };
                     }
                     PcapBlockOwned::Legacy(packet) => {
                         let ticks = u64::from(packet.ts_sec) * legacy.per_second + u64::from(packet.ts_usec);
                         let octets = packet.data.get(..packet.caplen as usize).unwrap_or(packet.data);
-                        frames.push(CapturedFrame { time_ns: legacy.to_ns(ticks), octets: octets.to_vec() });
+                        frames.push(CapturedFrame {
+                            time_ns: legacy.to_ns(ticks),
+                            octets: octets.to_vec(),
+                        });
                     }
                     PcapBlockOwned::NG(Block::SectionHeader(_)) => clocks.clear(),
                     PcapBlockOwned::NG(Block::InterfaceDescription(interface)) => {
                         check(interface.linktype)?;
                         let per_second = interface.ts_resolution().unwrap_or(1_000_000);
-                        clocks.push(Clock { offset_s: interface.ts_offset(), per_second });
+                        clocks.push(Clock {
+                            offset_s: interface.ts_offset(),
+                            per_second,
+                        });
                     }
                     PcapBlockOwned::NG(Block::EnhancedPacket(packet)) => {
                         let Some(clock) = clocks.get(packet.if_id as usize) else {
-                            return Err(format(&frames, format!("packet of interface {}, which is not described", packet.if_id)));
+                            return Err(format(
+                                &frames,
+                                format!("packet of interface {}, which is not described", packet.if_id),
+                            ));
                         };
                         let ticks = u64::from(packet.ts_high) << 32 | u64::from(packet.ts_low);
                         let octets = packet.data.get(..packet.caplen as usize).unwrap_or(packet.data);
-                        frames.push(CapturedFrame { time_ns: clock.to_ns(ticks), octets: octets.to_vec() });
+                        frames.push(CapturedFrame {
+                            time_ns: clock.to_ns(ticks),
+                            octets: octets.to_vec(),
+                        });
                     }
                     PcapBlockOwned::NG(Block::SimplePacket(packet)) => {
                         // No time of its own: that of the frame before it.
                         let time_ns = frames.last().map_or(0, |frame: &CapturedFrame| frame.time_ns);
                         let octets = packet.data.get(..packet.origlen as usize).unwrap_or(packet.data);
-                        frames.push(CapturedFrame { time_ns, octets: octets.to_vec() });
+                        frames.push(CapturedFrame {
+                            time_ns,
+                            octets: octets.to_vec(),
+                        });
                     }
                     PcapBlockOwned::NG(_) => {}
                 }
@@ -158,19 +189,36 @@ impl CaptureWriter {
     /// # Errors
     /// The file can't be written.
     pub fn create(path: &Path, interface: &str) -> Result<Self, CaptureError> {
-        let io = |source| CaptureError::Io { path: path.to_owned(), source };
+        let io = |source| CaptureError::Io {
+            path: path.to_owned(),
+            source,
+        };
         let file = File::create(path).map_err(io)?;
         let writer = PcapNgWriter::new(BufWriter::new(file)).map_err(|error| io(std::io::Error::other(error)))?;
-        let mut writer = Self { writer, path: path.to_owned(), frames: 0 };
-        let options = vec![InterfaceDescriptionOption::IfName(Cow::Owned(interface.to_owned())), InterfaceDescriptionOption::IfTsResol(9)];
-        let block = InterfaceDescriptionBlock { linktype: DataLink::ETHERNET, snaplen: 0, options };
+        let mut writer = Self {
+            writer,
+            path: path.to_owned(),
+            frames: 0,
+        };
+        let options = vec![
+            InterfaceDescriptionOption::IfName(Cow::Owned(interface.to_owned())),
+            InterfaceDescriptionOption::IfTsResol(9),
+        ];
+        let block = InterfaceDescriptionBlock {
+            linktype: DataLink::ETHERNET,
+            snaplen: 0,
+            options,
+        };
         let written = writer.writer.write_pcapng_block(block);
         writer.done(written.map(|_| ()))?;
         Ok(writer)
     }
 
     fn done(&self, result: pcap_file::PcapResult<()>) -> Result<(), CaptureError> {
-        result.map_err(|error| CaptureError::Io { path: self.path.clone(), source: std::io::Error::other(error) })
+        result.map_err(|error| CaptureError::Io {
+            path: self.path.clone(),
+            source: std::io::Error::other(error),
+        })
     }
 
     /// Writes a frame, with a comment unless that is empty.
@@ -178,7 +226,11 @@ impl CaptureWriter {
     /// # Errors
     /// The file can't be written.
     pub fn write(&mut self, time_ns: u64, frame: &[u8], comment: &str) -> Result<(), CaptureError> {
-        let options = if comment.is_empty() { Vec::new() } else { vec![EnhancedPacketOption::Comment(Cow::Borrowed(comment))] };
+        let options = if comment.is_empty() {
+            Vec::new()
+        } else {
+            vec![EnhancedPacketOption::Comment(Cow::Borrowed(comment))]
+        };
         let block = EnhancedPacketBlock {
             interface_id: 0,
             timestamp: Duration::from_nanos(time_ns),
@@ -202,7 +254,10 @@ impl CaptureWriter {
     /// # Errors
     /// The file can't be written.
     pub fn finish(mut self) -> Result<(), CaptureError> {
-        self.writer.get_mut().flush().map_err(|source| CaptureError::Io { path: self.path, source })
+        self.writer.get_mut().flush().map_err(|source| CaptureError::Io {
+            path: self.path,
+            source,
+        })
     }
 }
 
@@ -216,7 +271,10 @@ mod tests {
         std::fs::create_dir_all(&dir).unwrap();
         let path = dir.join("a.pcapng");
         let frames: Vec<_> = (0..20u8)
-            .map(|n| CapturedFrame { time_ns: 1_700_000_000_123_456_789 + u64::from(n), octets: vec![n; 14 + usize::from(n)] })
+            .map(|n| CapturedFrame {
+                time_ns: 1_700_000_000_123_456_789 + u64::from(n),
+                octets: vec![n; 14 + usize::from(n)],
+            })
             .collect();
         let mut writer = CaptureWriter::create(&path, "test").unwrap();
         for frame in &frames {

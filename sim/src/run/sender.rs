@@ -3,12 +3,14 @@
 use crate::scenario::Scenario;
 use ipnet::IpNet;
 use sealnic_wire::{ArpPacket, EtherType, EthernetFrame, Ipv4Packet, Ipv6Packet, vlan};
+use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
 /// The VMs of a scenario, by address and by MAC.
 pub struct Senders {
-    /// Longest prefixes first.
-    by_prefix: Vec<(IpNet, usize)>,
+    by_prefix: HashMap<IpNet, usize>,
+    /// Prefix lengths in use, longest first.
+    lengths: Vec<u8>,
     by_mac: Vec<([u8; 6], usize)>,
 }
 
@@ -16,7 +18,7 @@ impl Senders {
     /// Those of a scenario.
     #[must_use]
     pub fn new(scenario: &Scenario) -> Self {
-        let mut by_prefix: Vec<(IpNet, usize)> = Vec::new();
+        let mut by_prefix = HashMap::new();
         let mut by_mac = Vec::new();
         for (index, vm) in scenario.vms.iter().enumerate() {
             by_prefix.extend(vm.addresses.iter().map(|prefix| (*prefix, index)));
@@ -24,18 +26,27 @@ impl Senders {
                 by_mac.push((vm.mac.0, index));
             }
         }
-        by_prefix.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.prefix_len()));
-        Self { by_prefix, by_mac }
+        let lengths: BTreeSet<u8> = by_prefix.keys().map(IpNet::prefix_len).collect();
+        Self {
+            by_prefix,
+            lengths: lengths.into_iter().rev().collect(),
+            by_mac,
+        }
     }
 
     /// Index of the VM that sent a frame; `None` when the frame is not of this scenario.
     #[must_use]
     pub fn of(&self, frame: &[u8]) -> Option<usize> {
-        source_address(frame).and_then(|source| self.by_address(source)).or_else(|| self.by_mac(frame))
+        source_address(frame)
+            .and_then(|source| self.by_address(source))
+            .or_else(|| self.by_mac(frame))
     }
 
     fn by_address(&self, source: IpAddr) -> Option<usize> {
-        self.by_prefix.iter().find(|(prefix, _)| prefix.contains(&source)).map(|(_, vm)| *vm)
+        let prefixes = self.lengths.iter().filter_map(|len| IpNet::new(source, *len).ok());
+        prefixes
+            .into_iter()
+            .find_map(|prefix| self.by_prefix.get(&prefix.trunc()).copied())
     }
 
     fn by_mac(&self, frame: &[u8]) -> Option<usize> {

@@ -1,0 +1,617 @@
+//! The main job: a capture's frames go from VM to VM through the NICs of a scenario, and each is accounted for.
+//!
+//! * [`capture`]: reading and writing captures
+//! * [`sender`]: which VM sent a frame
+//! * [`network`]: the hosts on their wire
+//! * [`keys`]: static keys of a run
+//! * [`summary`]: what a run says about itself
+
+pub mod capture;
+pub mod keys;
+pub mod network;
+pub mod sender;
+pub mod summary;
+
+use crate::scenario::Scenario;
+use capture::{CaptureError, CaptureWriter, CapturedFrame};
+use keys::KeyFile;
+use network::{Network, Observed};
+use rand_chacha::ChaCha12Rng;
+use rand_core::SeedableRng;
+use sealnic_abi::event::Event;
+use sealnic_abi::{Counter, DropReason};
+use sealnic_driver::flow_log::{FlowLogConfig, FlowLogFile};
+use sealnic_driver::{CounterSnapshot, FlowLog, KeyDerivation, RunId};
+use sealnic_hw_model::middleware::Impairments;
+use sealnic_hw_model::{FunctionalModel, HwModel, ModelConfig, Packet, Sizes};
+use sealnic_wire::{EthernetFrame, UdpPacket, vxlan};
+use sender::Senders;
+use std::fs;
+use std::path::{Path, PathBuf};
+use summary::{Accounting, Fate, FrameFate, Frames, Summary, VmFrames};
+
+/// Frames after which waiting events are taken from the devices.
+const DRAIN_INTERVAL: usize = 256;
+/// Device time that passes after the last frame, so that what is held back comes out.
+const LINGER_NS: u64 = 1_000_000;
+
+/// Which model stands for the NICs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ModelKind {
+    /// What happens to a frame, at once.
+    #[default]
+    Functional,
+}
+
+impl ModelKind {
+    /// Name on the command line and in the summary.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Functional => "functional",
+        }
+    }
+}
+
+/// How to run.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// Directory for the outputs; none are written without.
+    pub out: Option<PathBuf>,
+    /// Model.
+    pub model: ModelKind,
+    /// What the wire does to frames.
+    pub impairments: Impairments,
+    /// Fixed keys, connection ids and hash secrets: the same octets on the wire in every run. For tests only.
+    pub unsafe_fixed_keys: bool,
+    /// File for the run's record keys.
+    pub unsafe_write_keys: Option<PathBuf>,
+    /// Put the fate of every frame into the summary.
+    pub frame_fates: bool,
+}
+
+/// Why a run failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The scenario has no traffic.
+    #[error("the scenario has no traffic: add a [traffic] table with a capture to {0}")]
+    NoTraffic(String),
+    /// A capture can't be read or written.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// A file can't be written.
+    #[error("{path}: {source}")]
+    Output {
+        /// File or directory.
+        path: PathBuf,
+        /// Cause.
+        source: std::io::Error,
+    },
+    /// A device could not be made.
+    #[error("the model of a NIC can't be made: {0}")]
+    Model(#[from] sealnic_hw_model::ModelError),
+    /// A driver failed.
+    #[error("host {host}: {source}")]
+    Driver {
+        /// Host's name.
+        host: String,
+        /// Cause.
+        source: sealnic_driver::Error,
+    },
+    /// No randomness.
+    #[error("the operating system has no random octets for the run's keys: {0}")]
+    Random(std::io::Error),
+    /// The outcome can't be right.
+    #[error("{0}; this is a bug, please report it")]
+    Wrong(String),
+}
+
+/// Hears how far a run is.
+pub trait Progress {
+    /// `done` of `total` frames have been carried.
+    fn frames(&mut self, done: usize, total: usize);
+}
+
+/// Runs without telling anybody.
+impl Progress for () {
+    fn frames(&mut self, _done: usize, _total: usize) {}
+}
+
+/// Runs a scenario's capture through its NICs.
+///
+/// # Errors
+/// [`RunError`]; [`RunError::Wrong`] when the conservation law doesn't hold or a frame arrived damaged: then the outputs are
+/// written all the same.
+pub fn run(scenario: &Scenario, options: &RunOptions, progress: &mut dyn Progress) -> Result<Summary, RunError> {
+    let traffic = scenario
+        .traffic
+        .as_ref()
+        .ok_or_else(|| RunError::NoTraffic(scenario.name.clone()))?;
+    let frames = capture::read(&traffic.capture)?;
+    let mut run = Run::prepare(scenario, options)?;
+    let senders = Senders::new(scenario);
+    for (index, frame) in frames.iter().enumerate() {
+        run.carry(index, frame, senders.of(&frame.octets))?;
+        if index % DRAIN_INTERVAL == 0 {
+            run.take_events()?;
+            progress.frames(index, frames.len());
+        }
+    }
+    progress.frames(frames.len(), frames.len());
+    run.finish(frames.last().map_or(0, |frame| frame.time_ns))
+}
+
+/// A run under way.
+struct Run<'a> {
+    scenario: &'a Scenario,
+    options: &'a RunOptions,
+    network: Network,
+    run_id: RunId,
+    flow_logs: Vec<FlowLog>,
+    /// Index of the VM behind each port, by host.
+    vms_by_port: Vec<Vec<Option<usize>>>,
+    outputs: Option<Outputs>,
+    frames: Frames,
+    vms: Vec<VmFrames>,
+    wire: summary::WireSummary,
+    /// Counters as of the last frame that came to no visible end.
+    last: Vec<CounterSnapshot>,
+    fates: Vec<FrameFate>,
+    now_ns: u64,
+}
+
+/// Captures being written.
+struct Outputs {
+    wire: CaptureWriter,
+    vms: Vec<CaptureWriter>,
+}
+
+/// What was seen of one frame.
+#[derive(Default)]
+struct Sight {
+    sealed: bool,
+    clear: bool,
+    left: bool,
+    punted: bool,
+    receiver: Option<usize>,
+    damaged: bool,
+}
+
+impl<'a> Run<'a> {
+    fn prepare(scenario: &'a Scenario, options: &'a RunOptions) -> Result<Self, RunError> {
+        let run_id = if options.unsafe_fixed_keys {
+            RunId::UNSAFE_FIXED
+        } else {
+            RunId::random().map_err(RunError::Random)?
+        };
+        let mut random = if options.unsafe_fixed_keys {
+            ChaCha12Rng::seed_from_u64(0)
+        } else {
+            let mut seed = [0; 32];
+            getrandom::fill(&mut seed).map_err(|error| RunError::Random(std::io::Error::other(error)))?;
+            ChaCha12Rng::from_seed(seed)
+        };
+        let states = scenario.desired_states(&mut random);
+        let mut network = Network::new(scenario, &states, options.impairments, |host| {
+            make_model(scenario, options, host)
+        })?;
+        let derivation = KeyDerivation::new(scenario.secret.expose(), &run_id);
+        let key_file = keys::install(
+            scenario,
+            &mut network,
+            &states,
+            &derivation,
+            options.unsafe_write_keys.is_some(),
+        )?;
+        if let Some(path) = &options.unsafe_write_keys {
+            write_keys(path, &key_file)?;
+        }
+        let mut last = Vec::new();
+        let mut flow_logs = Vec::new();
+        let mut vms_by_port = Vec::new();
+        for (index, host) in scenario.hosts.iter().enumerate() {
+            let driver = |source| RunError::Driver {
+                host: host.name.clone(),
+                source,
+            };
+            let device = network.host(index);
+            device.set_enabled(true).map_err(driver)?;
+            last.push(device.counters().map_err(driver)?);
+            flow_logs.push(FlowLog::new(flow_log_config(scenario), &states[index].ports));
+            let ports = scenario
+                .vms_on(index)
+                .map(|vm| usize::from(scenario.vms[vm].port))
+                .max()
+                .map_or(0, |port| port + 1);
+            let mut by_port = vec![None; ports];
+            scenario
+                .vms_on(index)
+                .for_each(|vm| by_port[usize::from(scenario.vms[vm].port)] = Some(vm));
+            vms_by_port.push(by_port);
+        }
+        Ok(Self {
+            scenario,
+            options,
+            network,
+            run_id,
+            flow_logs,
+            vms_by_port,
+            outputs: options
+                .out
+                .as_deref()
+                .map(|out| Outputs::create(scenario, out))
+                .transpose()?,
+            frames: Frames::default(),
+            vms: vec![VmFrames::default(); scenario.vms.len()],
+            wire: summary::WireSummary::default(),
+            last,
+            fates: Vec::new(),
+            now_ns: 0,
+        })
+    }
+
+    /// Carries one frame of the capture to its end.
+    fn carry(&mut self, index: usize, frame: &CapturedFrame, sender: Option<usize>) -> Result<(), RunError> {
+        self.frames.capture += 1;
+        self.now_ns = self.now_ns.max(frame.time_ns);
+        let Some(sender) = sender else {
+            self.frames.not_in_scenario += 1;
+            self.note(index, Fate::NotInScenario, None, None, "");
+            return Ok(());
+        };
+        self.frames.submitted += 1;
+        self.vms[sender].sent += 1;
+        let vm = &self.scenario.vms[sender];
+        let packet = Packet::new(&frame.octets, self.now_ns, index as u64);
+        let mut sight = Sight::default();
+        self.observe(Some((vm.host, vm.port, packet)), Some((index, frame, &mut sight)))?;
+        let (fate, reason) = self.judge(&sight, vm.host)?;
+        match fate {
+            Fate::Sealed => self.frames.sealed += 1,
+            Fate::Clear => self.frames.clear += 1,
+            Fate::Local => self.frames.local += 1,
+            Fate::Consumed => self.frames.consumed += 1,
+            Fate::Host => self.frames.host += 1,
+            Fate::Dropped => self.frames.dropped += 1,
+            Fate::Lost => self.frames.lost += 1,
+            Fate::NotInScenario => {}
+        }
+        self.frames.delivered += u64::from(sight.receiver.is_some());
+        self.frames.damaged += u64::from(sight.damaged);
+        self.note(
+            index,
+            fate,
+            Some(sender),
+            sight.receiver,
+            reason.map_or("", DropReason::name),
+        );
+        Ok(())
+    }
+
+    /// Submits a frame, or lets the wire fall silent, and writes down everything that comes of it.
+    fn observe(
+        &mut self,
+        input: Option<(usize, u16, Packet)>,
+        mut current: Option<(usize, &CapturedFrame, &mut Sight)>,
+    ) -> Result<(), RunError> {
+        let Self {
+            network,
+            outputs,
+            wire,
+            vms,
+            vms_by_port,
+            now_ns,
+            ..
+        } = self;
+        let mut result = Ok(());
+        let mut seen = |observed: Observed<'_>| {
+            let written = match observed {
+                Observed::Sent { packet } => {
+                    let is_clear = is_clear_overlay(packet.frame());
+                    wire.datagrams += 1;
+                    *(if is_clear { &mut wire.clear } else { &mut wire.sealed }) += 1;
+                    if let Some((_, _, sight)) = &mut current {
+                        sight.clear |= is_clear;
+                        sight.sealed |= !is_clear;
+                    }
+                    outputs
+                        .as_mut()
+                        .map(|outputs| outputs.wire.write(packet.time_ns, packet.frame(), ""))
+                }
+                Observed::Delivered { host, port, packet } => {
+                    let vm = vms_by_port[host].get(usize::from(port)).copied().flatten();
+                    let answer = packet.is_generated && packet.verdict().is_none();
+                    if let Some(vm) = vm {
+                        vms[vm].received += 1;
+                    }
+                    if let Some((index, frame, sight)) = &mut current
+                        && !answer
+                        && packet.tag == *index as u64
+                    {
+                        sight.receiver = vm;
+                        // Pieces of a frame that was cut are checked by putting them together, not here.
+                        sight.damaged |= !packet.is_generated && packet.frame() != frame.octets;
+                    }
+                    let comment = if answer {
+                        "generated".to_owned()
+                    } else {
+                        format!("frame {}", packet.tag)
+                    };
+                    let writer = outputs.as_mut().and_then(|outputs| outputs.vms.get_mut(vm?));
+                    writer.map(|writer| writer.write(packet.time_ns, packet.frame(), &comment))
+                }
+                Observed::Punted { .. } => {
+                    if let Some((_, _, sight)) = &mut current {
+                        sight.punted = true;
+                    }
+                    None
+                }
+                Observed::Left => {
+                    wire.left += 1;
+                    if let Some((_, _, sight)) = &mut current {
+                        sight.left = true;
+                    }
+                    None
+                }
+            };
+            if let Some(Err(error)) = written {
+                result = Err(error.into());
+            }
+        };
+        match input {
+            Some((host, port, packet)) => network.submit(host, port, packet, &mut seen),
+            None => network.advance(*now_ns, &mut seen),
+        }
+        result
+    }
+
+    /// What became of a frame, from what was seen; where nothing was, the counters tell.
+    fn judge(&mut self, sight: &Sight, source: usize) -> Result<(Fate, Option<DropReason>), RunError> {
+        if sight.receiver.is_some() || sight.left {
+            let fate = if sight.sealed { Fate::Sealed } else { Fate::Clear };
+            return Ok((if sight.sealed || sight.clear { fate } else { Fate::Local }, None));
+        }
+        if sight.punted {
+            return Ok((Fate::Host, None));
+        }
+        let mut reason = None;
+        let mut consumed = false;
+        for host in 0..self.network.hosts() {
+            let now = self.counters(host)?;
+            let before = std::mem::replace(&mut self.last[host], now);
+            let now = &self.last[host];
+            let dropped = |reason: &&DropReason| now.dropped(**reason) > before.dropped(**reason);
+            reason = reason.or_else(|| DropReason::ALL.iter().find(dropped).copied());
+            consumed |= host == source && now.get(Counter::Consumed) > before.get(Counter::Consumed);
+        }
+        match reason {
+            Some(reason) => Ok((Fate::Dropped, Some(reason))),
+            None if sight.sealed || sight.clear => Ok((Fate::Lost, None)),
+            None if consumed => Ok((Fate::Consumed, None)),
+            None => Err(RunError::Wrong(
+                "a frame came to no end that a counter tells of".to_owned(),
+            )),
+        }
+    }
+
+    fn note(&mut self, index: usize, fate: Fate, from: Option<usize>, to: Option<usize>, reason: &'static str) {
+        if self.options.frame_fates {
+            let name = |vm: Option<usize>| vm.map_or_else(String::new, |vm| self.scenario.vms[vm].name.clone());
+            let (from, to) = (name(from), name(to));
+            self.fates.push(FrameFate {
+                index: index as u64,
+                fate,
+                from,
+                to,
+                reason,
+            });
+        }
+    }
+
+    fn counters(&mut self, host: usize) -> Result<CounterSnapshot, RunError> {
+        let name = &self.scenario.hosts[host].name;
+        self.network.host(host).counters().map_err(|source| RunError::Driver {
+            host: name.clone(),
+            source,
+        })
+    }
+
+    fn take_events(&mut self) -> Result<(), RunError> {
+        for host in 0..self.network.hosts() {
+            let name = &self.scenario.hosts[host].name;
+            let driver = |source| RunError::Driver {
+                host: name.clone(),
+                source,
+            };
+            let events: Vec<Event> = self.network.host(host).drain_events().map_err(driver)?;
+            for event in &events {
+                self.flow_logs[host]
+                    .push(event)
+                    .map_err(|error| RunError::Wrong(format!("host {name}: {error}")))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets everything come to its end, writes the outputs, and checks that all is accounted for.
+    fn finish(mut self, last_ns: u64) -> Result<Summary, RunError> {
+        self.now_ns = self.now_ns.max(last_ns) + LINGER_NS;
+        self.observe(None, None)?;
+        for host in 0..self.network.hosts() {
+            // The log takes what the ring holds; the rest stays until there is room again.
+            loop {
+                self.take_events()?;
+                let name = self.scenario.hosts[host].name.clone();
+                let flush = sealnic_driver::device::FlushScope::All;
+                let flushed = self.network.host(host).flush_flows(flush);
+                if flushed.map_err(|source| RunError::Driver { host: name, source })? == 0 {
+                    break;
+                }
+            }
+        }
+        self.take_events()?;
+        self.wire.add_impairments(&self.network.wire());
+        let mut summary = Summary {
+            scenario: self.scenario.name.clone(),
+            model: self.options.model.name(),
+            run_id: hex(self.run_id.octets()),
+            frames: self.frames,
+            wire: self.wire,
+            accounting: Accounting {
+                balanced: true,
+                ..Accounting::default()
+            },
+            ..Summary::default()
+        };
+        for host in 0..self.network.hosts() {
+            let counters = self.counters(host)?;
+            let accounting = Accounting::of(&counters);
+            summary.accounting = summary.accounting.plus(accounting);
+            summary.hosts.insert(self.scenario.hosts[host].name.clone(), accounting);
+            for reason in DropReason::ALL.iter().filter(|reason| counters.dropped(**reason) != 0) {
+                *summary.drops.entry(reason.name()).or_default() += counters.dropped(*reason);
+            }
+        }
+        summary.frames.generated = summary.accounting.generated;
+        for (vm, frames) in self.scenario.vms.iter().zip(&self.vms) {
+            summary.vms.insert(vm.name.clone(), *frames);
+        }
+        summary.frame_fates = self.fates;
+        let mut flow_log = FlowLogFile { records: Vec::new() };
+        for log in self.flow_logs {
+            flow_log.records.extend(log.finish().records);
+        }
+        flow_log
+            .records
+            .sort_by(|a, b| (&a.time, &a.mac_address).cmp(&(&b.time, &b.mac_address)));
+        let groups = flow_log
+            .records
+            .iter()
+            .flat_map(|record| &record.flow_records.flows)
+            .flat_map(|flows| &flows.flow_groups);
+        summary.flow_log_tuples = groups.map(|group| group.flow_tuples.len()).sum();
+        if let (Some(outputs), Some(out)) = (self.outputs, &self.options.out) {
+            outputs.finish()?;
+            write_json(&out.join("flow-log.json"), &flow_log)?;
+            write_json(&out.join("summary.json"), &summary)?;
+        }
+        let lossless = self.options.impairments == Impairments::default();
+        if !summary.accounting.balanced {
+            return Err(RunError::Wrong(
+                "frames in and frames out do not balance; see accounting in the summary".to_owned(),
+            ));
+        }
+        if summary.frames.damaged != 0 {
+            return Err(RunError::Wrong(format!(
+                "{} frames arrived damaged",
+                summary.frames.damaged
+            )));
+        }
+        if lossless && summary.frames.lost != 0 {
+            return Err(RunError::Wrong(format!(
+                "{} frames were lost on a wire that loses none",
+                summary.frames.lost
+            )));
+        }
+        Ok(summary)
+    }
+}
+
+impl Outputs {
+    fn create(scenario: &Scenario, out: &Path) -> Result<Self, RunError> {
+        fs::create_dir_all(out).map_err(|source| RunError::Output {
+            path: out.to_owned(),
+            source,
+        })?;
+        let vms = scenario
+            .vms
+            .iter()
+            .map(|vm| CaptureWriter::create(&out.join(format!("vm-{}.pcapng", vm.name)), &vm.name));
+        Ok(Self {
+            wire: CaptureWriter::create(&out.join("wire.pcapng"), "wire")?,
+            vms: vms.collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn finish(self) -> Result<(), RunError> {
+        self.wire.finish()?;
+        for vm in self.vms {
+            vm.finish()?;
+        }
+        Ok(())
+    }
+}
+
+fn make_model(scenario: &Scenario, options: &RunOptions, host: usize) -> Result<Box<dyn HwModel>, RunError> {
+    let nic = scenario.hosts[host].nic;
+    let sizes = Sizes {
+        flows: nic.flows as usize,
+        mappings: nic.mappings as usize,
+        associations: nic.associations as usize,
+        sas: nic.associations as usize * 4,
+        ports: nic.ports as usize,
+        port_addresses: nic.mappings as usize,
+        vnets: scenario.vnets.len().max(64),
+        exclusions: scenario.exclusions.len().max(64),
+        key_history: 65_536,
+        ..Sizes::default()
+    };
+    let config = ModelConfig {
+        sizes,
+        seed: options.unsafe_fixed_keys.then_some(host as u64),
+    };
+    match options.model {
+        ModelKind::Functional => Ok(Box::new(FunctionalModel::new(&config)?)),
+    }
+}
+
+fn flow_log_config(scenario: &Scenario) -> FlowLogConfig {
+    FlowLogConfig {
+        target_resource_id: format!("/providers/SealNIC/scenarios/{}", scenario.name),
+        ..FlowLogConfig::default()
+    }
+}
+
+fn is_clear_overlay(datagram: &[u8]) -> bool {
+    let payload = EthernetFrame::new_unchecked(datagram);
+    let payload = payload.payload();
+    // Both IP headers of our own making have a fixed length.
+    let udp = if payload.first().is_some_and(|octet| octet >> 4 == 6) {
+        40
+    } else {
+        20
+    };
+    payload
+        .get(udp..)
+        .is_some_and(|udp| UdpPacket::new_unchecked(udp).dst_port() == vxlan::UDP_PORT)
+}
+
+fn write_keys(path: &Path, keys: &KeyFile) -> Result<(), RunError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let output = |source| RunError::Output {
+        path: path.to_owned(),
+        source,
+    };
+    // Made anew, readable by nobody else.
+    let _ = fs::remove_file(path);
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(output)?;
+    serde_json::to_writer_pretty(file, keys).map_err(|error| output(error.into()))
+}
+
+fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), RunError> {
+    let output = |source| RunError::Output {
+        path: path.to_owned(),
+        source,
+    };
+    let file = std::io::BufWriter::new(fs::File::create(path).map_err(output)?);
+    serde_json::to_writer_pretty(file, value).map_err(|error| output(error.into()))
+}
+
+pub(crate) fn hex(octets: &[u8]) -> String {
+    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+}

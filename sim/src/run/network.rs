@@ -1,0 +1,165 @@
+//! The hosts of a scenario, each with a NIC and its driver, on one wire.
+
+use crate::run::RunError;
+use crate::scenario::Scenario;
+use sealnic_abi::object::Address;
+use sealnic_driver::transport::model::ModelTransport;
+use sealnic_driver::{Device, reconcile};
+use sealnic_hw_model::middleware::{ImpairedWire, Impairments, WireCounters};
+use sealnic_hw_model::{Edge, HwModel, Packet};
+use sealnic_wire::{EtherType, EthernetFrame, Ipv4Packet, Ipv6Packet};
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+
+/// A device in this process and its driver.
+pub type HostDevice = Device<ModelTransport>;
+
+/// A frame that left a NIC, as the run sees it.
+pub enum Observed<'a> {
+    /// A host put it on the wire.
+    Sent {
+        /// The datagram.
+        packet: &'a Packet,
+    },
+    /// It reached the VM behind a port of a host.
+    Delivered {
+        /// Index of the host.
+        host: usize,
+        /// Port number.
+        port: u16,
+        /// The frame.
+        packet: &'a Packet,
+    },
+    /// It reached a host's exception path.
+    Punted {
+        /// The frame.
+        packet: &'a Packet,
+    },
+    /// It left the network: no host has its outer destination.
+    Left,
+}
+
+/// Hosts on a wire.
+pub struct Network {
+    hosts: Vec<HostDevice>,
+    by_pa: HashMap<IpAddr, usize>,
+    wire: ImpairedWire,
+    arrived: VecDeque<Packet>,
+}
+
+impl Network {
+    /// One device for each host, made by `model`, attached and programmed to the scenario, without keys.
+    ///
+    /// # Errors
+    /// A device can't be made or programmed.
+    pub fn new(
+        scenario: &Scenario,
+        states: &[sealnic_driver::DesiredState],
+        impairments: Impairments,
+        mut model: impl FnMut(usize) -> Result<Box<dyn HwModel>, RunError>,
+    ) -> Result<Self, RunError> {
+        let mut hosts = Vec::new();
+        let mut by_pa = HashMap::new();
+        for (index, (host, state)) in scenario.hosts.iter().zip(states).enumerate() {
+            let driver = |source| RunError::Driver {
+                host: host.name.clone(),
+                source,
+            };
+            let mut device = Device::attach(ModelTransport::new(model(index)?)).map_err(driver)?;
+            reconcile(&mut device, state).map_err(driver)?;
+            hosts.push(device);
+            by_pa.extend(host.pa_v4.map(|pa| (IpAddr::V4(pa), index)));
+            by_pa.extend(host.pa_v6.map(|pa| (IpAddr::V6(pa), index)));
+        }
+        Ok(Self {
+            hosts,
+            by_pa,
+            wire: ImpairedWire::new(impairments),
+            arrived: VecDeque::new(),
+        })
+    }
+
+    /// A host's driver.
+    pub fn host(&mut self, index: usize) -> &mut HostDevice {
+        &mut self.hosts[index]
+    }
+
+    /// Number of hosts.
+    #[must_use]
+    pub fn hosts(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// What the wire did so far.
+    #[must_use]
+    pub fn wire(&self) -> WireCounters {
+        self.wire.counters()
+    }
+
+    /// Hands a frame of a VM to its host's NIC and follows everything that comes of it to its end.
+    pub fn submit(&mut self, host: usize, port: u16, packet: Packet, observe: &mut dyn FnMut(Observed<'_>)) {
+        self.model(host).submit(Edge::Vf(port), packet);
+        self.drain(host, observe);
+        self.settle(observe);
+    }
+
+    /// Lets time pass everywhere, and the wire give out what it holds back.
+    pub fn advance(&mut self, now_ns: u64, observe: &mut dyn FnMut(Observed<'_>)) {
+        self.wire.flush(&mut self.arrived);
+        self.settle(observe);
+        for host in 0..self.hosts.len() {
+            self.model(host).advance(now_ns);
+            self.drain(host, observe);
+        }
+        self.settle(observe);
+    }
+
+    fn model(&mut self, host: usize) -> &mut dyn HwModel {
+        self.hosts[host].transport_mut().model_mut()
+    }
+
+    /// Takes what a NIC gave out: to the wire, or to its end.
+    fn drain(&mut self, host: usize, observe: &mut dyn FnMut(Observed<'_>)) {
+        while let Some((edge, packet)) = self.model(host).collect() {
+            match edge {
+                Edge::Wire => {
+                    observe(Observed::Sent { packet: &packet });
+                    self.wire.carry(packet, &mut self.arrived);
+                }
+                Edge::Vf(port) => observe(Observed::Delivered {
+                    host,
+                    port,
+                    packet: &packet,
+                }),
+                Edge::Host => observe(Observed::Punted { packet: &packet }),
+            }
+        }
+    }
+
+    fn settle(&mut self, observe: &mut dyn FnMut(Observed<'_>)) {
+        while let Some(packet) = self.arrived.pop_front() {
+            match outer_destination(packet.frame()).and_then(|pa| self.by_pa.get(&pa).copied()) {
+                Some(host) => {
+                    self.model(host).submit(Edge::Wire, packet);
+                    self.drain(host, observe);
+                }
+                None => observe(Observed::Left),
+            }
+        }
+    }
+}
+
+/// Where the underlay routes a datagram.
+fn outer_destination(frame: &[u8]) -> Option<IpAddr> {
+    let ether = EthernetFrame::new_checked(frame).ok()?;
+    match ether.ethertype() {
+        EtherType::IPV4 => Some(IpAddr::V4(Ipv4Packet::new_header(ether.payload()).ok()?.dst_addr())),
+        EtherType::IPV6 => Some(IpAddr::V6(Ipv6Packet::new_header(ether.payload()).ok()?.dst_addr())),
+        _ => None,
+    }
+}
+
+/// An ABI address as text.
+pub(crate) fn address_text(address: &Address) -> String {
+    address.to_ip().map_or_else(String::new, |ip| ip.to_string())
+}
