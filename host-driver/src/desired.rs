@@ -2,7 +2,7 @@
 
 use sealnic_abi::MappingKind;
 use sealnic_abi::object::{Address, Association, DeviceConfig, Exclusion, Mapping, Port, PortAddress, Vnet};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::hash::Hash;
 
@@ -97,6 +97,9 @@ impl DesiredState {
                 });
             }
         }
+        let vni_of: HashMap<u16, u32> = self.ports.iter().map(|p| (p.port, p.vni)).collect();
+        let place = |a: &PortAddress| (vni_of.get(&a.port).copied(), address_key(a).1);
+        unique("port address", &self.port_addresses, place, address_text)?;
         Ok(())
     }
 }
@@ -220,6 +223,14 @@ mod tests {
         check(|s| s.ports.push(s.ports[0]), "port 3");
         check(|s| s.port_addresses.push(s.port_addresses[0]), "a0a:a0a:");
         check(|s| s.mappings.push(s.mappings[0]), "no address/0 in VNet 1");
+        check(
+            |s| {
+                s.ports.push(Port { port: 5, ..s.ports[0] });
+                let address = s.port_addresses[0];
+                s.port_addresses.push(PortAddress { port: 5, ..address });
+            },
+            "of port 5",
+        );
         check(|s| s.associations.push(s.associations[0]), "association 9");
         check(|s| s.exclusions.push(s.exclusions[0]), "exclusion 4");
     }

@@ -169,6 +169,8 @@ struct FlowName {
 
 struct Flow {
     direction: FlowDirection,
+    /// Of its last event that was no denial.
+    code: EncryptionCode,
     /// Flags of the device's entries that have not ended: one per direction, others for fragments.
     live: Vec<u8>,
     /// Traffic in no tuple yet, by encryption code, and the time of its last event.
@@ -226,15 +228,18 @@ impl FlowLog {
             FlowDirection::Inbound
         };
         if state == FlowState::Deny {
+            self.stop(&name, event.key.flags, time_ms);
             self.emit(&name, seen_from, state, code, Traffic::default(), time_ms);
             return Ok(());
         }
         let flow = self.flows.entry(name).or_insert(Flow {
             direction: seen_from,
+            code,
             live: Vec::new(),
             news: Vec::new(),
         });
         let direction = flow.direction;
+        flow.code = code;
         let was_live = !flow.live.is_empty();
         flow.live.retain(|&flags| flags != event.key.flags);
         if state != FlowState::End {
@@ -252,7 +257,7 @@ impl FlowLog {
             self.emit(&name, direction, state, code, Traffic::default(), time_ms);
         }
         if ended {
-            self.end(&name, code, time_ms);
+            self.end(&name, time_ms);
         }
         Ok(())
     }
@@ -319,11 +324,23 @@ impl FlowLog {
         }
     }
 
+    /// A direction that went on so far is denied from now on: the device writes no end of it.
+    fn stop(&mut self, name: &FlowName, flags: u8, time_ms: u64) {
+        let Some(flow) = self.flows.get_mut(name) else {
+            return;
+        };
+        flow.live.retain(|&live| live != flags);
+        if flow.live.is_empty() {
+            self.end(name, time_ms);
+        }
+    }
+
     /// Writes the end of a flow, with all that is pending of it.
-    fn end(&mut self, name: &FlowName, code: EncryptionCode, time_ms: u64) {
+    fn end(&mut self, name: &FlowName, time_ms: u64) {
         let Some(flow) = self.flows.remove(name) else {
             return;
         };
+        let code = flow.code;
         let mut last = Traffic::default();
         for (news_code, traffic, news_ms) in flow.news {
             if news_code == code {

@@ -456,8 +456,8 @@ pub(crate) fn fault_text(code: Option<FaultCode>) -> &'static str {
 
 fn detail_text(status: Status, detail: u16) -> String {
     match status {
+        _ if detail == 0 => String::new(),
         Status::BadParameter => format!(" (octet {detail} of the request)"),
-        _ if detail != 0 => format!(" (detail {detail})"),
-        _ => String::new(),
+        _ => format!(" (detail {detail})"),
     }
 }

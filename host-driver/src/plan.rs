@@ -9,7 +9,8 @@
 //!    all ports of the VNet are taken down, as the address is nowhere for a moment;
 //! 4. mappings to the outside that go are removed, then unreachable ranges are set, so that nothing inside falls
 //!    through to a mapping of the outside while others move;
-//! 5. associations: what goes or changes is removed (with its keys), what comes or changes is set, none as failed yet;
+//! 5. associations: what goes, or changes in more than state and overlap, is removed (with its keys), what comes or
+//!    changes is set, none as failed yet;
 //! 6. new ports are set, still down, and their addresses: what is local here must be so before a mapping could say
 //!    otherwise;
 //! 7. mappings to VMs are set, the narrowest prefix first, so that a wide one never speaks for an address that a
@@ -70,7 +71,7 @@ pub enum Step {
     SetMapping(Mapping),
     /// Remove a mapping.
     RemoveMapping(Mapping),
-    /// Add an association.
+    /// Add an association, or change its state and overlap.
     SetAssociation(Association),
     /// Declare an association's state.
     SetAssociationState(u32, AssociationState),
@@ -262,34 +263,44 @@ fn contain_the_outside(steps: &mut Vec<Step>, mappings: &Diff<Mapping>) {
 
 /// Returns the associations that are to be declared failed in the end.
 fn set_associations(steps: &mut Vec<Step>, associations: &Diff<Association>, need_keys: &mut Vec<u32>) -> Vec<u32> {
-    let failed_state = u8::from(AssociationState::Failed);
-    let mut failed = Vec::new();
-    let only_state_differs = |old: &Association, new: &Association| {
-        Association {
+    let is_failed = |a: &Association| a.state == u8::from(AssociationState::Failed);
+    let in_place = |old: &Association, new: &Association| {
+        let changed = Association {
             state: new.state,
+            overlap_ms: new.overlap_ms,
             ..*old
-        } == *new
+        };
+        changed == *new
     };
-    let (stated, remade): (Vec<_>, Vec<_>) = associations
+    let (kept, remade): (Vec<_>, Vec<_>) = associations
         .changed
         .iter()
         .copied()
-        .partition(|(old, new)| only_state_differs(old, new));
+        .partition(|(old, new)| in_place(old, new));
+    let mut failed = Vec::new();
     // Keys were made for what an association was: they must not seal or open for what it becomes. All go before the
     // first comes, as connection ids and addresses may move from one to another.
     let gone = associations.removed.iter().chain(remade.iter().map(|(old, _)| old));
     steps.extend(gone.map(|a| Step::RemoveAssociation(a.id)));
-    for (_, new) in &stated {
-        match AssociationState::try_from(new.state) {
-            Ok(AssociationState::Failed) => failed.push(new.id),
-            Ok(state) => steps.push(Step::SetAssociationState(new.id, state)),
-            // The device knows what to say to a state that doesn't exist.
-            Err(_) => steps.push(Step::SetAssociation(*new)),
+    for (old, new) in &kept {
+        let mut first = *new;
+        if is_failed(new) && !is_failed(old) {
+            first.state = old.state;
+            failed.push(new.id);
+        }
+        match AssociationState::try_from(first.state) {
+            Ok(state) if first.overlap_ms == old.overlap_ms => {
+                if first.state != old.state {
+                    steps.push(Step::SetAssociationState(new.id, state));
+                }
+            }
+            // A new overlap, or a state that doesn't exist: the device knows what to say to that.
+            _ => steps.push(Step::SetAssociation(first)),
         }
     }
     for new in remade.iter().map(|(_, new)| new).chain(&associations.added) {
         let mut first = *new;
-        if new.state == failed_state {
+        if is_failed(new) {
             first.state = AssociationState::NotReady.into();
             failed.push(new.id);
         }
@@ -346,11 +357,11 @@ impl<'p> PortSteps<'p> {
         };
         let wanted_vni: HashMap<u16, u32> = desired.ports.iter().map(|p| (p.port, p.vni)).collect();
         let place = |vni: Option<&u32>, address: &PortAddress| (vni.copied(), address_key(address).1);
-        let taken: HashSet<_> = addresses
-            .added
-            .iter()
-            .map(|a| place(wanted_vni.get(&a.port), a))
-            .collect();
+        let rebuilt: HashSet<u16> = rehomed().map(|old| old.port).collect();
+        let added: HashSet<_> = addresses.added.iter().map(address_key).collect();
+        let comes = |a: &&PortAddress| rebuilt.contains(&a.port) || added.contains(&address_key(a));
+        let coming = desired.port_addresses.iter().filter(comes);
+        let taken: HashSet<_> = coming.map(|a| place(wanted_vni.get(&a.port), a)).collect();
         let mut quiet: HashSet<u32> = rehomed().map(|old| old.vni).collect();
         let mut moved = HashSet::new();
         for address in &addresses.removed {
@@ -364,7 +375,7 @@ impl<'p> PortSteps<'p> {
             ports,
             addresses,
             desired,
-            rebuilt: rehomed().map(|old| old.port).collect(),
+            rebuilt,
             now,
             moved,
             quiet,

@@ -156,6 +156,28 @@ fn a_denied_flow_has_unspecified_rules_and_no_statistics() {
 }
 
 #[test]
+fn a_flow_that_gets_denied_ends_first_and_may_begin_again() {
+    let file = log(&[
+        event(0, true, FlowBegin, X, 0, 0),
+        event(1, true, FlowContinue, X, 2, 20),
+        event(2, true, FlowDeny, NxNotAccepted, 0, 0),
+        event(3, true, FlowDeny, NxNotAccepted, 0, 0),
+        event(4, true, FlowBegin, X, 0, 0),
+    ]);
+    let flow = "10.0.0.6,10.0.1.7,23956,443,6,O";
+    assert_eq!(
+        tuples(&file),
+        [
+            format!("1663146000000,{flow},B,X,0,0,0,0"),
+            format!("1663146000002,{flow},E,X,2,20,0,0"),
+            format!("1663146000004,{flow},B,X,0,0,0,0"),
+            format!("1663146000002,{flow},D,NX_NOT_ACCEPTED,0,0,0,0"),
+            format!("1663146000003,{flow},D,NX_NOT_ACCEPTED,0,0,0,0"),
+        ]
+    );
+}
+
+#[test]
 fn traffic_under_two_codes_is_told_apart() {
     let file = log(&[
         event(0, true, FlowBegin, X, 0, 0),
@@ -228,6 +250,10 @@ fn extreme_times_and_counts_do_no_harm() {
 #[test]
 fn the_file_is_what_readers_of_the_azure_flow_log_expect() {
     let other_vm = |e: Event| Event { port: 2, ..e };
+    let other_flow = |mut e: Event| {
+        e.key.src_port += 1;
+        e
+    };
     let mut log = FlowLog::new(
         FlowLogConfig {
             flow_log_guid: "66aa66aa-bb77-cc88-dd99-00ee00ee00ee".into(),
@@ -240,7 +266,7 @@ fn the_file_is_what_readers_of_the_azure_flow_log_expect() {
     );
     for e in [
         event(3_599, true, FlowBegin, X, 0, 0),
-        event(4_000, true, FlowDeny, NxNotAccepted, 1, 60),
+        other_flow(event(4_000, true, FlowDeny, NxNotAccepted, 1, 60)),
         other_vm(event(5_000, false, FlowBegin, Nx, 0, 0)),
         event(61_000, true, FlowEnd, X, 22, 2217),
     ] {
@@ -278,7 +304,7 @@ fn the_file_is_what_readers_of_the_azure_flow_log_expect() {
                 flows(
                     "unspecified",
                     "unspecified",
-                    "1663146004000,10.0.0.6,10.0.1.7,23956,443,6,O,D,NX_NOT_ACCEPTED,0,0,0,0",
+                    "1663146004000,10.0.0.6,10.0.1.7,23957,443,6,O,D,NX_NOT_ACCEPTED,0,0,0,0",
                 ),
             ]
             .join(","),

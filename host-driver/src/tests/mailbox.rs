@@ -248,8 +248,7 @@ fn the_first_sequence_number_of_two_drivers_differs() {
                 &PolicyEpochBump,
             )
             .unwrap();
-        let sequence = mock.borrow().sequences[0];
-        sequence
+        mock.borrow().sequences[0]
     };
     let firsts: std::collections::HashSet<u32> = (0..20).map(|_| first()).collect();
     assert!(firsts.len() > 15, "{firsts:?}");

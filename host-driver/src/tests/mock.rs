@@ -169,7 +169,7 @@ impl Mock {
             }
             _ => {}
         }
-        if len < 16 || len > WINDOW_LEN || !len.is_multiple_of(4) {
+        if !(16..=WINDOW_LEN).contains(&len) || !len.is_multiple_of(4) {
             return self.set_mailbox(0, 0, 1, DoorbellError::BadLength);
         }
         let mut request = self.request[..len].to_vec();

@@ -5,6 +5,8 @@ mod flow_log;
 mod hostile;
 mod mailbox;
 mod mock;
+#[cfg(feature = "model")]
+mod model;
 mod plan;
 mod random;
 mod reconcile;

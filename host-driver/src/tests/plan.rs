@@ -73,7 +73,8 @@ fn random_state(random: &mut Random) -> Programmed {
                     peer_vni,
                     peer_pa: host(host_number),
                     state: (*random.pick(AssociationState::ALL)).into(),
-                    overlap_ms: u32::from(random.one_in(3)),
+                    overlap_ms: u32::from(random.one_in(4)),
+                    suite: u8::from(random.one_in(4)),
                     ..Association::ZERO
                 });
             }
@@ -93,7 +94,9 @@ fn random_state(random: &mut Random) -> Programmed {
             ..Port::ZERO
         });
         for last in 0..ADDRESSES {
-            if random.one_in(6) {
+            let in_vnet = |a: &PortAddress| state.ports.iter().any(|p| p.port == a.port && p.vni == vni);
+            let is_taken = |a: &PortAddress| a.prefix == address(last) && in_vnet(a);
+            if random.one_in(5) && !state.port_addresses.iter().any(is_taken) {
                 state.port_addresses.push(PortAddress {
                     prefix: address(last),
                     port,
@@ -220,7 +223,12 @@ fn execute(state: &mut Programmed, step: &Step) {
             state.port_addresses.retain(|a| a.port != port);
         }
         Step::AddAddress(address) => {
-            assert!(state.ports.iter().any(|p| p.port == address.port));
+            let vni = |port| state.ports.iter().find(|p| p.port == port).map(|p| p.vni);
+            assert!(vni(address.port).is_some(), "an address needs its port");
+            let clash = |a: &PortAddress| {
+                a.port != address.port && vni(a.port) == vni(address.port) && a.prefix == address.prefix
+            };
+            assert!(!state.port_addresses.iter().any(clash), "{address:?} is another port's");
             set(&mut state.port_addresses, address, |a| *a);
         }
         Step::RemoveAddress(address) => remove(&mut state.port_addresses, |a| *a == address),
@@ -231,11 +239,17 @@ fn execute(state: &mut Programmed, step: &Step) {
         Step::RemoveMapping(mapping) => remove(&mut state.mappings, |m| mapping_key(m) == mapping_key(&mapping)),
         Step::SetAssociation(association) => {
             has_vnet(state, association.local_vni);
-            assert!(
-                !state.associations.iter().any(|a| a.id == association.id),
-                "removed before it is made anew"
-            );
-            state.associations.push(association);
+            let old = state.associations.iter().find(|a| a.id == association.id);
+            let in_place = old.is_none_or(|old| {
+                let (state, overlap_ms) = (association.state, association.overlap_ms);
+                Association {
+                    state,
+                    overlap_ms,
+                    ..*old
+                } == association
+            });
+            assert!(in_place, "removed before it is made anew");
+            set(&mut state.associations, association, |a| a.id);
         }
         Step::SetAssociationState(id, to) => {
             state.associations.iter_mut().find(|a| a.id == id).unwrap().state = to.into();
@@ -306,10 +320,7 @@ fn leaks(state: &Programmed, port: u16, last: u8) -> bool {
 }
 
 fn same(state: &Programmed, other: &Programmed) -> bool {
-    fn sorted<O: Copy>(objects: &[O]) -> Vec<Vec<u8>>
-    where
-        O: zerocopy::IntoBytes + zerocopy::Immutable,
-    {
+    fn sorted<O: zerocopy::IntoBytes + zerocopy::Immutable>(objects: &[O]) -> Vec<Vec<u8>> {
         let mut octets: Vec<Vec<u8>> = objects.iter().map(|o| o.as_bytes().to_vec()).collect();
         octets.sort();
         octets
@@ -468,6 +479,17 @@ fn an_association_keeps_its_keys_when_only_its_state_changes_and_loses_them_othe
         [Step::SetAssociationState(4, AssociationState::NotReady)]
     );
     assert!(not_ready.need_keys.is_empty());
+    let longer = Association { overlap_ms: 5, ..old };
+    assert_eq!(to(longer).steps, [Step::SetAssociation(longer)]);
+    assert!(to(longer).need_keys.is_empty());
+    let both = Association { state: 2, ..longer };
+    assert_eq!(
+        to(both).steps,
+        [
+            Step::SetAssociation(longer),
+            Step::SetAssociationState(4, AssociationState::Failed)
+        ]
+    );
     let failed = Association {
         state: 2,
         suite: 1,

@@ -10,7 +10,7 @@ use sealnic_abi::object::*;
 use std::net::IpAddr;
 
 /// Two VNets, three ports, 130 peers, a default to the outside.
-fn scenario() -> DesiredState {
+pub(super) fn scenario() -> DesiredState {
     let address = |text: &str| Address::from(text.parse::<IpAddr>().unwrap());
     let mut mappings: Vec<Mapping> = (0..130u8)
         .map(|i| Mapping {
