@@ -6,4 +6,8 @@
     reason = "helpers of tests, where a panic is a finding"
 )]
 
+mod answers;
 mod delivery;
+mod mtu;
+mod outer_headers;
+mod refusals;
