@@ -1,13 +1,13 @@
 //! The hosts of a scenario, each with a NIC and its driver, on one wire.
 
 use crate::run::RunError;
-use crate::scenario::Scenario;
+use crate::scenario::{MacAddress, Scenario};
 use sealnic_abi::object::Address;
 use sealnic_driver::transport::model::ModelTransport;
 use sealnic_driver::{Device, reconcile};
 use sealnic_hw_model::middleware::{ImpairedWire, Impairments, WireCounters};
 use sealnic_hw_model::{Edge, HwModel, Packet};
-use sealnic_wire::{EtherType, EthernetFrame, Ipv4Packet, Ipv6Packet};
+use sealnic_wire::{EtherType, EthernetAddress, EthernetFrame, Ipv4Packet, Ipv6Packet};
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
@@ -42,7 +42,8 @@ pub enum Observed<'a> {
 /// Hosts on a wire.
 pub struct Network {
     hosts: Vec<HostDevice>,
-    by_pa: HashMap<IpAddr, usize>,
+    /// Host behind each provider address, and its MAC.
+    by_pa: HashMap<IpAddr, (usize, MacAddress)>,
     wire: ImpairedWire,
     arrived: VecDeque<Packet>,
 }
@@ -68,8 +69,8 @@ impl Network {
             let mut device = Device::attach(ModelTransport::new(model(index)?)).map_err(driver)?;
             reconcile(&mut device, state).map_err(driver)?;
             hosts.push(device);
-            by_pa.extend(host.pa_v4.map(|pa| (IpAddr::V4(pa), index)));
-            by_pa.extend(host.pa_v6.map(|pa| (IpAddr::V6(pa), index)));
+            by_pa.extend(host.pa_v4.map(|pa| (IpAddr::V4(pa), (index, host.mac))));
+            by_pa.extend(host.pa_v6.map(|pa| (IpAddr::V6(pa), (index, host.mac))));
         }
         Ok(Self {
             hosts,
@@ -137,9 +138,11 @@ impl Network {
     }
 
     fn settle(&mut self, observe: &mut dyn FnMut(Observed<'_>)) {
-        while let Some(packet) = self.arrived.pop_front() {
+        while let Some(mut packet) = self.arrived.pop_front() {
             match outer_destination(packet.frame()).and_then(|pa| self.by_pa.get(&pa).copied()) {
-                Some(host) => {
+                Some((host, mac)) => {
+                    // The underlay routes: its last hop addresses the frame to the host.
+                    EthernetFrame::new_unchecked(packet.frame_mut()).set_dst_addr(EthernetAddress(mac.0));
                     self.model(host).submit(Edge::Wire, packet);
                     self.drain(host, observe);
                 }
