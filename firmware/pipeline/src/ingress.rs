@@ -151,8 +151,8 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         let malformed = |_| DropReason::InnerMalformed;
         let link = parse::link(frame.octets()).map_err(malformed)?;
         let inner = parse::network(frame.octets(), link).map_err(malformed)?;
-        if outer_ecn == ecn::CE {
-            propagate_congestion(frame, &inner)?;
+        if outer_ecn & ecn::ECT_1 != 0 {
+            propagate_congestion(frame, &inner, outer_ecn)?;
         }
         let flow = self.ingress_flow(vni, via, &inner, frame.len(), EncryptionCode::X.into())?;
         carry_out(&flow)
@@ -306,21 +306,28 @@ fn pop_vxlan(frame: &mut Frame<'_>) -> Result<u32, DropReason> {
     Ok(vni)
 }
 
-/// RFC 6040 section 4.2: congestion marked on the way is passed on to a sender that understands it; a packet of one that
-/// doesn't is dropped, as the marking router would have done.
-fn propagate_congestion(frame: &mut Frame<'_>, inner: &Inner) -> Result<(), DropReason> {
-    if inner.class & 3 == ecn::NOT_ECT {
-        return Err(DropReason::Congestion);
-    }
+/// RFC 6040 section 4.2: the more severe mark of the two is passed on to a sender that understands it; a packet of one that
+/// doesn't is dropped, as the router that met congestion would have done.
+fn propagate_congestion(frame: &mut Frame<'_>, inner: &Inner, outer_ecn: u8) -> Result<(), DropReason> {
+    let mark = match (inner.class & 3, outer_ecn) {
+        (ecn::NOT_ECT, ecn::CE) => return Err(DropReason::Congestion),
+        (ecn::ECT_0 | ecn::ECT_1, ecn::CE) => ecn::CE,
+        (ecn::ECT_0, ecn::ECT_1) => ecn::ECT_1,
+        _ => return Ok(()),
+    };
     let packet = &mut frame.octets_mut()[inner.l3..];
     if inner.is_ipv6() {
-        Ipv6Packet::new_unchecked(packet).set_ecn(ecn::CE);
+        Ipv6Packet::new_unchecked(packet).set_ecn(mark);
     } else {
         let mut view = Ipv4Packet::new_unchecked(packet);
         // Updated, not computed anew: a wrong checksum must stay wrong (RFC 1624).
         let (old, checksum) = (u16::from(inner.class), view.checksum());
-        view.set_ecn(ecn::CE);
-        view.set_checksum(sealnic_wire::checksum::update(checksum, old, old | u16::from(ecn::CE)));
+        view.set_ecn(mark);
+        view.set_checksum(sealnic_wire::checksum::update(
+            checksum,
+            old,
+            old & !3 | u16::from(mark),
+        ));
     }
     Ok(())
 }
