@@ -7,7 +7,10 @@
 )]
 
 mod answers;
+mod clear_ingress;
 mod delivery;
 mod mtu;
+mod offload;
 mod outer_headers;
+mod policy;
 mod refusals;
