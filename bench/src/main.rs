@@ -1,7 +1,7 @@
 //! What SealNIC costs on one core: a record beside other libraries, a packet's whole path, a frame through two models.
 //!
 //! ```text
-//! sealnic-bench [--quick] [--only records|paths|model] [--json FILE]
+//! sealnic-bench [--quick] [--only records|paths|model] [--flows N] [--json FILE]
 //! ```
 //!
 //! Everything runs in one thread, in one run, one contender after another. The paths are measured twice: with the tables in
@@ -32,15 +32,17 @@ use std::process::Command;
 /// Tells glibc to ask for transparent huge pages.
 const TUNABLES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
 
-const USAGE: &str = "usage: bench [--quick] [--only records|paths|model] [--json FILE]
+const USAGE: &str = "usage: bench [--quick] [--only records|paths|model] [--flows N] [--json FILE]
   --quick      a smoke test: everything once, briefly; the figures mean nothing
   --only PART  one part
+  --flows N    the paths with this number of flows only: 1, 1024, 65536 or 1048576
   --json FILE  write all figures to FILE besides";
 
 #[derive(Debug, Default)]
 struct Options {
     quick: bool,
     only: Option<String>,
+    flows: Option<u32>,
     json: Option<String>,
     /// Measure the paths with these pages and write figures to standard output: what the second process does.
     child_pages: Option<String>,
@@ -54,12 +56,17 @@ impl Options {
             match arg.as_str() {
                 "--quick" => options.quick = true,
                 "--only" => options.only = Some(value()?),
+                "--flows" => options.flows = Some(value()?.parse().context("--flows")?),
                 "--json" => options.json = Some(value()?),
                 "--paths-with-pages" => options.child_pages = Some(value()?),
                 "-h" | "--help" => return Ok(None),
                 _ => bail!("unknown argument {arg}\n{USAGE}"),
             }
         }
+        ensure!(
+            options.flows.is_none_or(|flows| paths::FLOWS.contains(&flows)),
+            "no path is measured with that number of flows\n{USAGE}"
+        );
         if let Some(only) = &options.only {
             ensure!(
                 ["records", "paths", "model"].contains(&only.as_str()),
@@ -79,7 +86,10 @@ fn main() -> Result<()> {
         println!("{USAGE}");
         return Ok(());
     };
-    let effort = if options.quick { Effort::QUICK } else { Effort::FULL };
+    let mut effort = if options.quick { Effort::QUICK } else { Effort::FULL };
+    if let Some(flows) = options.flows {
+        effort.flows = (flows, flows);
+    }
     if let Some(pages) = &options.child_pages {
         println!("{}", serde_json::to_string(&paths::run(effort, pages)?)?);
         return Ok(());
@@ -129,6 +139,9 @@ fn paths_in_huge_pages(options: &Options) -> Result<Vec<Sample>> {
     child.args(["--paths-with-pages", "huge"]).env(TUNABLES.0, TUNABLES.1);
     if options.quick {
         child.arg("--quick");
+    }
+    if let Some(flows) = options.flows {
+        child.args(["--flows", &flows.to_string()]);
     }
     let output = child.output().context("starting the benchmark a second time")?;
     ensure!(

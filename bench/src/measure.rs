@@ -20,8 +20,8 @@ pub(crate) struct Effort {
     pub(crate) run_time: Duration,
     /// Packets of one run of a path.
     pub(crate) packets: usize,
-    /// Most flows that a path is measured with.
-    pub(crate) max_flows: u32,
+    /// Least and greatest number of flows that a path is measured with.
+    pub(crate) flows: (u32, u32),
 }
 
 impl Effort {
@@ -30,7 +30,7 @@ impl Effort {
         runs: 61,
         run_time: Duration::from_millis(1),
         packets: 4_096,
-        max_flows: 1 << 20,
+        flows: (1, 1 << 20),
     };
 
     /// A smoke test: everything runs, and no figure means anything.
@@ -38,7 +38,7 @@ impl Effort {
         runs: 3,
         run_time: Duration::from_micros(50),
         packets: 1_024,
-        max_flows: 1 << 16,
+        flows: (1, 1 << 16),
     };
 }
 

@@ -350,7 +350,10 @@ fn without_allocation(work: impl FnOnce() -> Result<Duration>) -> Result<Duratio
 /// Measures both directions for each number of flows. `pages` names what the tables' memory is made of.
 pub(crate) fn run(effort: Effort, pages: &str) -> Result<Vec<Sample>> {
     let mut samples = Vec::new();
-    for flows in FLOWS.into_iter().filter(|flows| *flows <= effort.max_flows) {
+    for flows in FLOWS
+        .into_iter()
+        .filter(|flows| (effort.flows.0..=effort.flows.1).contains(flows))
+    {
         egress(effort, flows, pages, &mut samples)?;
         ingress(effort, flows, pages, &mut samples)?;
     }

@@ -3,7 +3,8 @@
 //! Three arrays of 512-bit lines. A bucket is sixteen 32-bit fingerprints; slot `s` of bucket `b` owns entry `16 b + s`
 //! (key and action) and the counters of the same number. A key has two buckets, so a lookup reads at most two bucket
 //! lines and, but for a collision of fingerprints, one entry line. The first bucket is preferred: at the usual half load
-//! hardly any flow lives in its second one.
+//! hardly any flow lives in its second one. Within a bucket each flow has a favourite slot, and at half load three of four flows
+//! live there: their entry and counters can be asked for together with the bucket, instead of after it.
 
 use crate::memory::Memory;
 use crate::toeplitz::Toeplitz;
@@ -79,25 +80,63 @@ impl<M: Memory> FlowTable<M> {
         ([first, second], fingerprint)
     }
 
-    /// Reads the lines that a lookup of this hash will want, so that the misses of several frames overlap. The result is
-    /// a hint for [`lookup`](Self::lookup), not an answer.
+    /// Slot of a bucket where a flow would rather live.
+    #[inline]
+    fn favourite(hash: u64) -> usize {
+        (hash >> 60) as usize
+    }
+
+    /// Reads the three lines that a lookup of this hash and the counting after it will most likely want, so that the misses of
+    /// several frames overlap. The result is for [`black_box`](core::hint::black_box), and no answer.
     #[inline]
     #[must_use]
-    pub fn warm(&self, hash: u64) -> u32 {
-        let ([first, _], fingerprint) = self.places(hash);
-        matches(&self.buckets[first].0, fingerprint).trailing_zeros()
+    pub fn warm(&self, hash: u64) -> u64 {
+        let ([first, _], _) = self.places(hash);
+        let likely = first * BUCKET_SLOTS + Self::favourite(hash);
+        u64::from(self.buckets[first].0.fingerprints[0])
+            ^ u64::from(self.entries[likely].0.key.scope)
+            ^ self.counters[likely].0.packets
+    }
+
+    /// As [`warm`](Self::warm), once the bucket's line is at hand: reads the entry and the counters of a flow that does not
+    /// live in its favourite slot.
+    #[inline]
+    #[must_use]
+    pub fn warm_displaced(&self, hash: u64) -> u64 {
+        let ([first, second], fingerprint) = self.places(hash);
+        let bucket = &self.buckets[first].0;
+        if bucket.fingerprints[Self::favourite(hash)] == fingerprint {
+            return 0;
+        }
+        let found = matches(bucket, fingerprint);
+        if found == 0 {
+            return u64::from(self.buckets[second].0.fingerprints[0]);
+        }
+        let id = first * BUCKET_SLOTS + found.trailing_zeros() as usize;
+        u64::from(self.entries[id].0.key.scope) ^ self.counters[id].0.packets
     }
 
     /// Entry of a key, if it's there.
     #[inline]
     #[must_use]
     pub fn lookup(&self, key: &FlowKey, hash: u64) -> Option<FlowId> {
+        let ([first, _], fingerprint) = self.places(hash);
+        let slot = Self::favourite(hash);
+        let likely = first * BUCKET_SLOTS + slot;
+        // Most flows live in their favourite slot, whose entry is read while the bucket is still on its way.
+        if self.buckets[first].0.fingerprints[slot] == fingerprint && is_same(&self.entries[likely].0.key, key) {
+            return Some(likely);
+        }
+        self.search(key, hash)
+    }
+
+    fn search(&self, key: &FlowKey, hash: u64) -> Option<FlowId> {
         let (places, fingerprint) = self.places(hash);
         for bucket in places {
             let mut found = matches(&self.buckets[bucket].0, fingerprint);
             while found != 0 {
                 let id = bucket * BUCKET_SLOTS + found.trailing_zeros() as usize;
-                if self.entries[id].0.key == *key {
+                if is_same(&self.entries[id].0.key, key) {
                     return Some(id);
                 }
                 found &= found - 1;
@@ -111,7 +150,13 @@ impl<M: Memory> FlowTable<M> {
         let (places, fingerprint) = self.places(hash);
         let id = places.into_iter().find_map(|bucket| {
             let free = matches(&self.buckets[bucket].0, 0);
-            (free != 0).then(|| bucket * BUCKET_SLOTS + free.trailing_zeros() as usize)
+            let favourite = Self::favourite(hash);
+            let slot = if free & 1 << favourite != 0 {
+                favourite
+            } else {
+                free.trailing_zeros() as usize
+            };
+            (free != 0).then_some(bucket * BUCKET_SLOTS + slot)
         })?;
         self.buckets[id / BUCKET_SLOTS].0.fingerprints[id % BUCKET_SLOTS] = fingerprint;
         self.entries[id] = Line(FlowEntry { key, action });
@@ -187,6 +232,13 @@ impl<M: Memory> FlowTable<M> {
             .for_each(|bucket| *bucket = Line(FlowBucket::ZERO));
         self.live = 0;
     }
+}
+
+/// Whether two keys are equal, in whole words.
+#[inline]
+fn is_same(a: &FlowKey, b: &FlowKey) -> bool {
+    let (a, b): ([u64; 6], [u64; 6]) = (zerocopy::transmute!(*a), zerocopy::transmute!(*b));
+    a.iter().zip(&b).fold(0, |differing, (a, b)| differing | (a ^ b)) == 0
 }
 
 /// Bit per slot whose fingerprint equals `wanted`; compiles to a vector compare.
