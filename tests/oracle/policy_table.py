@@ -15,6 +15,7 @@ ROWS = [
     ("hardware", ("NX_HW_NOT_SUPPORTED", "clear"), ("NX_HW_NOT_SUPPORTED", "HwNotSupported")),
     ("not ready", ("NX_SW_NOT_READY", "SwNotReady"), ("NX_SW_NOT_READY", "SwNotReady")),
     ("no discovery", ("NX_NOT_SUPPORTED", "NotSupported"), ("NX_NOT_SUPPORTED", "NotSupported")),
+    ("association not ready", ("NX_SW_NOT_READY", "SwNotReady"), ("NX_SW_NOT_READY", "SwNotReady")),
     ("association failed", ("NX_FALLBACK", "clear"), ("NX_NOT_ACCEPTED", "NotAccepted")),
     ("association ready", ("X", "sealed"), ("X", "sealed")),
 ]
@@ -34,9 +35,11 @@ def situations(scenario, sender, receiver, destination, protocol, destination_po
     if not (sender.hardware and receiver.hardware):
         found.add("hardware")
     state = scenario.association_state(sender.host, receiver.host)
-    if not (sender.ready and receiver.ready) or state == "not-ready":
+    if not (sender.ready and receiver.ready):
         found.add("not ready")
-    if not receiver.discovery:
+    if state == "not-ready":
+        found.add("association not ready")
+    if not (sender.discovery and receiver.discovery):
         found.add("no discovery")
     if state == "failed":
         found.add("association failed")

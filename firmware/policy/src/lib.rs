@@ -13,7 +13,7 @@ use sealnic_abi::{Capability, EncryptionCode, Enforcement};
 pub struct End {
     /// Encryption is enabled on its VNet.
     pub encryption: bool,
-    /// Its VNet's enforcement; without meaning while encryption is off.
+    /// Its VNet's enforcement; it holds while encryption is off, too.
     pub enforcement: Enforcement,
     /// Its own ability.
     pub capability: Capability,
@@ -66,9 +66,10 @@ pub struct Decision {
 }
 
 impl End {
-    /// True when this end insists on encryption. Enforcement counts only while its VNet's encryption is enabled.
+    /// True when this end insists on encryption. That holds while its VNet's encryption is off, too: the two together are a
+    /// contradiction, and where policy is in doubt nothing goes in the clear.
     const fn demands(&self) -> bool {
-        self.encryption && matches!(self.enforcement, Enforcement::DropUnencrypted)
+        matches!(self.enforcement, Enforcement::DropUnencrypted)
     }
 }
 

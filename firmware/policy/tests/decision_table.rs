@@ -10,7 +10,7 @@ const SAME_HOST: u16 = 1 << 1;
 const EXCLUDED: u16 = 1 << 2;
 /// Encryption is off at one end at least.
 const PLAIN: u16 = 1 << 3;
-/// An end with encryption enabled has DropUnencrypted.
+/// An end has DropUnencrypted.
 const DEMANDED: u16 = 1 << 4;
 const HARDWARE: u16 = 1 << 5;
 const NOT_READY: u16 = 1 << 6;
@@ -72,10 +72,7 @@ fn marks(s: &Situation) -> u16 {
     relation
         | if s.excluded { EXCLUDED } else { 0 }
         | any(&|e| !e.encryption, PLAIN)
-        | any(
-            &|e| e.encryption && e.enforcement == Enforcement::DropUnencrypted,
-            DEMANDED,
-        )
+        | any(&|e| e.enforcement == Enforcement::DropUnencrypted, DEMANDED)
         | any(&|e| e.capability == Capability::HwNotSupported, HARDWARE)
         | any(&|e| e.capability == Capability::SwNotReady, NOT_READY)
         | any(&|e| e.capability == Capability::NoDiscovery, NO_DISCOVERY)
@@ -166,7 +163,7 @@ fn where_encryption_is_demanded_clear_frames_go_only_outside_or_under_an_exclusi
     for s in situations() {
         let demanded = [s.local, s.peer]
             .iter()
-            .any(|e| e.encryption && e.enforcement == Enforcement::DropUnencrypted);
+            .any(|e| e.enforcement == Enforcement::DropUnencrypted);
         if demanded && decide(&s).fate == Fate::Clear {
             assert!(
                 s.relation == Relation::Outside || (s.excluded && s.relation != Relation::SameHost),

@@ -230,9 +230,10 @@ fn host(raw: &RawHost, index: u32, pas: &mut HashMap<IpAddr, String>, findings: 
 fn vnets(raw: &RawScenario, findings: &mut Findings) -> Vec<Vnet> {
     let mut vnis = HashMap::new();
     let mut all = Vec::new();
+    let gateways: HashSet<&str> = raw.gateways.iter().map(|gateway| gateway.get_ref().vnet.get_ref().as_str()).collect();
     for raw in &raw.vnets {
         let raw = raw.get_ref();
-        let vnet = vnet(raw, findings);
+        let vnet = vnet(raw, gateways.contains(raw.name.get_ref().as_str()), findings);
         unique(
             &mut vnis,
             vnet.vni,
@@ -246,14 +247,14 @@ fn vnets(raw: &RawScenario, findings: &mut Findings) -> Vec<Vnet> {
     all
 }
 
-fn vnet(raw: &RawVnet, findings: &mut Findings) -> Vnet {
+fn vnet(raw: &RawVnet, has_gateway: bool, findings: &mut Findings) -> Vnet {
     let prefixes = prefixes(&raw.prefixes, findings);
     for (prefix, text) in prefixes.iter().zip(raw.prefixes.get_ref()) {
-        if prefix.prefix_len() == 0 {
+        if prefix.prefix_len() == 0 && has_gateway {
             findings.add(
                 text.span(),
-                "is every address there is",
-                "give the prefixes that belong to this VNet",
+                "is every address there is, and this VNet has a gateway to the outside",
+                "give the prefixes that belong to this VNet, or remove the gateway",
             );
         }
     }

@@ -103,7 +103,7 @@ pub struct PlannedExclusion {
 pub struct EnforcementOutlook {
     /// Pairs that would be dropped.
     pub blocked: Vec<BlockedPair>,
-    /// VNets whose encryption is off: enforcement means nothing there, and what stays among them stays clear.
+    /// VNets whose encryption is off: enforcement would drop all that leaves a VM of theirs for another host.
     pub vnets_without_encryption: Vec<String>,
 }
 
@@ -260,7 +260,7 @@ impl Scenario {
         // Say who demands encryption where nothing but that makes the difference.
         if decision.fate == Fate::Drop && decide(&lenient(situation)).fate == Fate::Clear {
             let demanding = self.vnet_names(from, to, |vnet| {
-                vnet.encryption && vnet.enforcement == Enforcement::DropUnencrypted
+                vnet.enforcement == Enforcement::DropUnencrypted
             });
             let _ = write!(sentence, ", and DropUnencrypted holds on VNet {demanding}");
         }

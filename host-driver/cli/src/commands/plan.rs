@@ -70,7 +70,7 @@ fn write_text(out: &mut impl Write, plan: &Plan, style: TableStyle) -> io::Resul
     for vnet in &outlook.vnets_without_encryption {
         writeln!(
             out,
-            "Encryption is off on VNet {vnet}: enforcement means nothing there."
+            "Encryption is off on VNet {vnet}: enable it before you enforce it."
         )?;
     }
     Ok(())

@@ -220,9 +220,9 @@ fn vnets_and_peerings() {
         "bits set past its prefix length",
     );
     wrong(
-        "\"10.2.0.0/16\"",
-        "\"0.0.0.0/0\"",
-        "vnet[1].prefixes[0]",
+        "\"fd00:1::/64\"",
+        "\"::/0\"",
+        "vnet[0].prefixes[1]",
         "every address there is",
     );
     wrong(

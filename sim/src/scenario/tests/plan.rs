@@ -76,6 +76,12 @@ fn a_vnet_without_encryption_is_named_and_so_is_who_demands_it() {
     let both = changed("encryption = { enabled = true }", "").replace("enabled = true", "enabled = false");
     let plan = parse(&both).unwrap().plan();
     let reason = "encryption is off on VNet blue and green";
+    let demanded = "encryption is off on VNet blue and green, and DropUnencrypted holds on VNet blue";
+    assert_eq!(
+        pair(&plan, "alice", "carol"),
+        (Some("NX_NOT_ACCEPTED"), PlannedFate::Dropped, demanded)
+    );
+    let plan = parse(&both.replace("DropUnencrypted", "AllowUnencrypted")).unwrap().plan();
     assert_eq!(pair(&plan, "alice", "carol"), (Some("NX"), PlannedFate::Clear, reason));
     let blocked: Vec<_> = plan
         .enforcement
@@ -83,7 +89,7 @@ fn a_vnet_without_encryption_is_named_and_so_is_who_demands_it() {
         .iter()
         .map(|b| (b.from.as_str(), b.to.as_str()))
         .collect();
-    assert_eq!(blocked, [], "enforcement means nothing while encryption is off");
+    assert!(blocked.contains(&("alice", "carol")), "{blocked:?}");
 }
 
 #[test]
