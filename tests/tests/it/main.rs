@@ -8,9 +8,11 @@
 
 mod answers;
 mod clear_ingress;
+mod control_records;
 mod delivery;
 mod mtu;
 mod offload;
 mod outer_headers;
 mod policy;
 mod refusals;
+mod sealed_ingress;
