@@ -10,6 +10,7 @@ mod answers;
 mod clear_ingress;
 mod control_records;
 mod delivery;
+mod keys;
 mod mtu;
 mod offload;
 mod outer_headers;
