@@ -4,7 +4,7 @@
 //! the Azure VNet flow log, version 4. The driver holds no state that it could not read back from the device.
 //!
 //! * [`clock`]: time for deadlines, replaceable in tests
-//! * [`transport`]: how registers are reached; [`transport::model`] for a model in this process
+//! * [`transport`]: how registers are reached; `transport::model` (feature `model`) for a model in this process
 //! * [`mailbox`]: commands and answers, with deadlines and retries that never execute a command twice
 //! * [`device`]: discovery and the typed commands
 //! * [`list`](mod@list): paging through the device's tables

@@ -1,10 +1,11 @@
 //! Registers that read anything: an error in time, never a panic, a hang, or a wrong answer.
 
-use super::mock::{Fault, Mock, MockTransport, TEST_CONFIG};
+use super::mock::{Mock, MockTransport, TEST_CONFIG};
 use super::random::Random;
 use crate::clock::{Clock, ManualClock};
 use crate::transport::{Transport, TransportError};
 use crate::{Device, Error, reconcile::read_back};
+use sealnic_abi::event::Event;
 use sealnic_abi::registers::{Location, Register};
 use std::io;
 use std::time::Duration;
@@ -167,7 +168,10 @@ fn a_broken_transport_is_reported_as_such() {
 #[test]
 fn events_that_never_end_are_an_error() {
     let (mock, mut device, _) = Mock::attached();
-    mock.borrow_mut().faults.push_back(Some(Fault::LostDoorbell));
-    // A stored answer of another command is never taken for the events'.
+    mock.borrow_mut().events.extend([Event::ZERO; 3]);
+    mock.borrow_mut().phantom_events = 1;
+    let error = device.drain_events().unwrap_err();
+    assert!(error.to_string().contains("never gets empty"), "{error}");
+    mock.borrow_mut().phantom_events = 0;
     assert!(device.drain_events().unwrap().is_empty());
 }

@@ -93,7 +93,7 @@ fn an_answer_that_is_late_is_fetched_by_a_later_attempt() {
 #[test]
 fn what_lasts_is_an_error_in_time_that_says_what_it_is() {
     type Check = fn(&MailboxError) -> bool;
-    let cases: [(Fault, Check); 10] = [
+    let cases: [(Fault, Check); 11] = [
         (Fault::Hang, |e| matches!(e, MailboxError::Timeout { attempts: 4, .. })),
         (Fault::FlipRequest(100), |e| e.status() == Some(Status::BadChecksum)),
         (Fault::FlipRequest(77), |e| e.status() == Some(Status::BadLength)),
@@ -130,6 +130,15 @@ fn what_lasts_is_an_error_in_time_that_says_what_it_is() {
                 e,
                 MailboxError::Damaged {
                     damage: Damage::Length(5000),
+                    ..
+                }
+            )
+        }),
+        (Fault::ResponseLen(24), |e| {
+            matches!(
+                e,
+                MailboxError::Damaged {
+                    damage: Damage::Length(24),
                     ..
                 }
             )

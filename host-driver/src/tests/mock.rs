@@ -65,6 +65,8 @@ pub(super) struct Mock {
     pub(super) request: Vec<u8>,
     pub(super) response: Vec<u8>,
     pub(super) self_test: SelfTestResult,
+    /// Says that so many more events are left than there are.
+    pub(super) phantom_events: u32,
     /// Keeps the generation over a reset.
     pub(super) keep_generation: bool,
     /// All key material that came in.
@@ -117,6 +119,7 @@ impl Mock {
             request: vec![0; WINDOW_LEN],
             response: vec![0; WINDOW_LEN],
             self_test: SelfTestResult { run: 0x3f, failed: 0 },
+            phantom_events: 0,
             keep_generation: false,
             keys_seen: Vec::new(),
             vanished: false,
@@ -443,7 +446,7 @@ impl Mock {
                     *slot = event;
                 }
                 page.count = u32::try_from(count).unwrap();
-                page.left = u32::try_from(self.events.len()).unwrap();
+                page.left = u32::try_from(self.events.len()).unwrap() + self.phantom_events;
                 Ok(page.as_bytes().to_vec())
             }
             Opcode::SelfTest => Ok(self.self_test.as_bytes().to_vec()),
