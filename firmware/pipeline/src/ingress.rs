@@ -208,7 +208,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
                             .at(action.target as usize)
                             .is_some_and(|(_, target)| target.pa == pa)
                 }
-                Via::Local { .. } => action.kind == u8::from(ActionKind::Local),
+                Via::Local { src_vni } => action.kind == u8::from(ActionKind::Local) && action.target == src_vni,
             }
     }
 
@@ -277,7 +277,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
             Via::Local { src_vni } => match source {
                 Some((_, target)) if target.dst_vni == src_vni && self.tables.is_own_pa(&target.pa) => Ok(FlowAction {
                     kind: ActionKind::Local.into(),
-                    target: u32::from(port.port),
+                    target: src_vni,
                     ..action
                 }),
                 _ => Err(DropReason::InnerSpoofed),
