@@ -10,6 +10,8 @@ mod answers;
 mod clear_ingress;
 mod control_records;
 mod delivery;
+mod flows;
+mod isolation;
 mod keys;
 mod mtu;
 mod offload;
