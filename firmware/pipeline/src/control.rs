@@ -1,5 +1,5 @@
 //! The control plane: mailbox commands over the tables. A message is checked in full before anything changes, a repeated
-//! sequence number is answered from the response that already stands in the window, and the request is wiped always.
+//! sequence number is answered with the answer already given, and the request is wiped always.
 
 use crate::frame::{Destination, Output};
 use crate::memory::Memory;
@@ -12,11 +12,12 @@ use sealnic_abi::{ABI_MAJOR, ABI_MINOR, Counter};
 use zerocopy::{FromBytes, IntoBytes};
 use zeroize::Zeroize;
 
-/// What the mailbox remembers between messages: the last one answered, and the length of its answer.
+/// What the mailbox remembers between messages: the last one carried out, and its answer. Damaged messages in between
+/// change nothing of it, so that a retry never carries a command out twice.
 #[derive(Default)]
 pub(crate) struct MailboxState {
     last: Option<MessageHeader>,
-    len: usize,
+    answer: heapless::Vec<u8, WINDOW_LEN>,
 }
 
 impl MailboxState {
@@ -27,7 +28,6 @@ impl MailboxState {
 
 impl<M: Memory, E: Entropy> Nic<M, E> {
     /// Handles the request in one window and leaves the response in the other; returns the response's length, in octets.
-    /// The response window belongs to the device: between calls nobody else writes to it.
     pub fn mailbox(&mut self, now_ns: u64, request: &mut [u8], response: &mut [u8], out: &mut dyn Output) -> usize {
         self.now_ns = self.now_ns.max(now_ns);
         let len = self.answer_message(request, response, out);
@@ -40,23 +40,29 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         let (header, payload) = match read_message(request) {
             Ok(message) => message,
             Err(MessageError { header, status }) => {
-                // Not remembered: it was never handled, and the same number may come again in good order.
-                self.mailbox.forget();
                 return self.refuse(response, header.unwrap_or_default(), status, 0);
             }
         };
         if let Some(last) = self.mailbox.last
             && last.sequence == header.sequence
         {
-            if last == header {
-                return self.mailbox.len;
-            }
-            self.mailbox.forget();
-            return self.refuse(response, header, Status::Conflict, 0);
+            let answer = &self.mailbox.answer;
+            return match response.get_mut(..answer.len()) {
+                Some(window) if last == header => {
+                    window.copy_from_slice(answer);
+                    answer.len()
+                }
+                _ => self.refuse(response, header, Status::Conflict, 0),
+            };
         }
         let len = self.dispatch(header, payload, response, out);
         self.mailbox.last = Some(header);
-        self.mailbox.len = len;
+        self.mailbox.answer.clear();
+        // An answer that doesn't fit the window was never given.
+        let _ = self
+            .mailbox
+            .answer
+            .extend_from_slice(response.get(..len).unwrap_or_default());
         len
     }
 
