@@ -41,6 +41,8 @@ fn main() -> ExitCode {
             };
         }
     };
+    // RUST_LOG=info shows what the devices and drivers say.
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args),
