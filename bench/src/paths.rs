@@ -6,14 +6,14 @@
 
 use crate::contenders::record_states;
 use crate::device::{BenchNic, Host, Profile, Unexpected, pipeline};
-use crate::measure::{Effort, Runs, Stopwatch};
+use crate::measure::{Effort, Runs, Stopwatch, Timing};
 use crate::report::{Sample, Table, ns};
 use anyhow::{Result, ensure};
 use sealnic_abi::Counter;
 use sealnic_abi::object::{CipherSuite, DtlsVersion};
 use sealnic_dtls::{ReadState, WriteState};
 use sealnic_firmware::frame::HEADROOM;
-use sealnic_firmware::{Frame, Offload, Verdict};
+use sealnic_firmware::{BURST, Frame, Offload, Queued, Verdict};
 use std::hint::black_box;
 use std::time::Duration;
 
@@ -83,6 +83,24 @@ impl Pool {
         let start = n % POOL * STRIDE;
         &mut self.octets[start..start + STRIDE]
     }
+
+    /// The buffers of the burst `n`: the halves of the pool in turn.
+    #[inline]
+    fn half(&mut self, n: usize) -> std::slice::ChunksExactMut<'_, u8> {
+        let start = n % (POOL / BURST) * BURST * STRIDE;
+        self.octets[start..start + BURST * STRIDE].chunks_exact_mut(STRIDE)
+    }
+}
+
+/// A frame of a burst; one without a buffer is empty, and dropped.
+#[inline]
+fn queued(buffer: &mut [u8], start: usize, end: usize) -> Queued<'_> {
+    let frame = if end <= buffer.len() {
+        Frame::new(buffer, start, end)
+    } else {
+        None
+    };
+    Queued::new(frame.unwrap_or_default(), Offload::default())
 }
 
 /// Numbers below `flows` in random order, over and over: each comes once before any comes again.
@@ -119,20 +137,23 @@ impl Order {
 #[derive(Default)]
 struct Pair {
     whole: Runs,
+    burst: Runs,
     cipher: Runs,
 }
 
 impl Pair {
     fn samples(&mut self, part: &str, octets: usize, flows: u32, pages: &str, samples: &mut Vec<Sample>) {
-        let (whole, cipher) = (self.whole.timing(), self.cipher.timing());
-        let rest = crate::measure::Timing {
-            min_ns: whole.min_ns - cipher.min_ns,
-            median_ns: whole.median_ns - cipher.median_ns,
+        let (whole, burst, cipher) = (self.whole.timing(), self.burst.timing(), self.cipher.timing());
+        let besides_cipher = |path: Timing| Timing {
+            min_ns: path.min_ns - cipher.min_ns,
+            median_ns: path.median_ns - cipher.median_ns,
         };
         for (what, timing) in [
-            ("whole path", whole),
+            ("whole path, one by one", whole),
+            ("whole path, bursts of 32", burst),
             ("cipher alone", cipher),
-            ("besides the cipher", rest),
+            ("besides the cipher, one by one", besides_cipher(whole)),
+            ("besides the cipher, bursts of 32", besides_cipher(burst)),
         ] {
             samples.push(Sample {
                 flows: Some(flows),
@@ -210,6 +231,32 @@ impl Bench {
         Ok(time)
     }
 
+    /// As `egress`, in bursts.
+    fn egress_burst(&mut self, octets: usize, packets: usize) -> Result<Duration> {
+        let headers = inner_headers(octets, 0);
+        let (mut good, mut out) = (0, Unexpected::default());
+        let Self {
+            nic,
+            pool,
+            order,
+            stopwatch,
+            ..
+        } = self;
+        let time = stopwatch.time(|| {
+            for n in 0..packets / BURST {
+                let mut buffers = pool.half(n);
+                let mut burst: [Queued<'_>; BURST] = std::array::from_fn(|_| {
+                    let buffer = restore(buffers.next().unwrap_or_default(), &headers, order.next());
+                    queued(buffer, HEADROOM, HEADROOM + octets)
+                });
+                nic.from_vf_burst(black_box(1), black_box(0), &mut burst, &mut out);
+                good += burst.iter().filter(|q| q.verdict == Verdict::WireSealed).count();
+            }
+        });
+        ensure!(good == packets && out.0 == 0, "{good} of {packets} frames were sealed");
+        Ok(time)
+    }
+
     /// The same writing, and seal alone.
     fn seal(&mut self, octets: usize, packets: usize) -> Result<Duration> {
         let headers = inner_headers(octets, 0);
@@ -260,6 +307,32 @@ impl Bench {
             good == packets / POOL * POOL,
             "{good} of {packets} frames were delivered"
         );
+        Ok(time)
+    }
+
+    /// As `ingress`, in bursts.
+    fn ingress_burst(&mut self, sender: &mut Sender, octets: usize, packets: usize) -> Result<Duration> {
+        let (mut good, mut time) = (0, Duration::ZERO);
+        let Self {
+            nic,
+            pool,
+            order,
+            stopwatch,
+            ..
+        } = self;
+        for _ in 0..packets / POOL {
+            let range = sender.fill(pool, order, octets)?;
+            time += stopwatch.time(|| {
+                for n in 0..POOL / BURST {
+                    let mut buffers = pool.half(n);
+                    let mut burst: [Queued<'_>; BURST] =
+                        std::array::from_fn(|_| queued(buffers.next().unwrap_or_default(), range.0, range.1));
+                    nic.from_wire_burst(black_box(1), &mut burst);
+                    good += burst.iter().filter(|q| q.verdict == Verdict::Vf(0)).count();
+                }
+            });
+        }
+        ensure!(good == packets, "{good} of {packets} frames were delivered");
         Ok(time)
     }
 
@@ -368,9 +441,11 @@ fn egress(effort: Effort, flows: u32, pages: &str, samples: &mut Vec<Sample>) ->
         let mut pair = Pair::default();
         for run in 0..=effort.runs {
             let whole = without_allocation(|| bench.egress(octets, effort.packets))?;
+            let burst = without_allocation(|| bench.egress_burst(octets, effort.packets))?;
             let cipher = bench.seal(octets, effort.packets)?;
             if run > 0 {
                 pair.whole.add(whole, effort.packets);
+                pair.burst.add(burst, effort.packets);
                 pair.cipher.add(cipher, effort.packets);
             }
         }
@@ -392,9 +467,11 @@ fn ingress(effort: Effort, flows: u32, pages: &str, samples: &mut Vec<Sample>) -
         let mut pair = Pair::default();
         for run in 0..=effort.runs {
             let whole = without_allocation(|| bench.ingress(&mut sender, octets, effort.packets))?;
+            let burst = without_allocation(|| bench.ingress_burst(&mut sender, octets, effort.packets))?;
             let cipher = bench.open(octets, effort.packets)?;
             if run > 0 {
                 pair.whole.add(whole, effort.packets);
+                pair.burst.add(burst, effort.packets);
                 pair.cipher.add(cipher, effort.packets);
             }
         }

@@ -11,15 +11,13 @@
 use crate::encap::{self, Ends, Template};
 use crate::flow_table::FlowId;
 use crate::frame::{Frame, Offload, Output, Segmentation, Verdict};
-use crate::key_store::{AssociationId, Keys};
+use crate::key_store::{AssociationId, Keys, SaId};
 use crate::memory::Memory;
 use crate::nic::{Entropy, Nic};
 use crate::parse::{self, Inner};
-use sealnic_abi::event::EventKind;
-use sealnic_abi::flow::{ActionKind, FlowAction, FlowKey};
-use sealnic_abi::object::{AssociationState, Port, SaPhase};
+use sealnic_abi::flow::{ActionKind, FlowAction};
+use sealnic_abi::object::{AssociationState, Port};
 use sealnic_abi::{Capability, Counter, DropReason, EncryptionCode, Enforcement, MappingKind};
-use sealnic_dtls::SealError;
 use sealnic_policy::{Decision, Fate, Relation, Situation, decide};
 use sealnic_wire::{EtherType, EthernetFrame, VxlanRepr, dtls::ContentType, vxlan};
 
@@ -36,7 +34,16 @@ impl Flow {
     }
 }
 
+/// What a frame of a VM is, before any table but that of the ports was asked.
+pub(crate) enum Reading {
+    /// Address resolution; its packet lies at this offset.
+    Arp { l3: usize },
+    /// An IP packet whose key is an egress key, and the key's hash.
+    Ip { inner: Inner, hash: u64 },
+}
+
 impl<M: Memory, E: Entropy> Nic<M, E> {
+    #[inline]
     pub(crate) fn egress(
         &mut self,
         port: u16,
@@ -45,30 +52,57 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         out: &mut dyn Output,
     ) -> Result<Verdict, DropReason> {
         let port = self.admit(port)?;
-        let link = parse::link(frame.octets())?;
-        check_source_mac(&port, frame.octets())?;
+        let reading = self.read_egress(&port, frame.octets())?;
+        self.act_egress(&port, &reading, offload, frame, out)
+    }
+
+    /// Reads a frame of the VM behind a port. Changes nothing, and sees nothing that another frame's way could change.
+    #[inline]
+    pub(crate) fn read_egress(&self, port: &Port, octets: &[u8]) -> Result<Reading, DropReason> {
+        let link = parse::link(octets)?;
+        check_source_mac(port, octets)?;
         if link.ethertype == EtherType::ARP {
-            return self.answer_arp(&port, link.l3, frame, out);
+            return Ok(Reading::Arp { l3: link.l3 });
         }
-        let inner = parse::network(frame.octets(), link)?;
-        if let Some(verdict) = self.control_traffic(&port, &inner, frame, out)? {
+        let mut inner = parse::network(octets, link)?;
+        inner.key.scope = u32::from(port.port);
+        let hash = self.flows.hash(&inner.key);
+        Ok(Reading::Ip { inner, hash })
+    }
+
+    /// Does with a frame what its reading calls for.
+    #[inline]
+    pub(crate) fn act_egress(
+        &mut self,
+        port: &Port,
+        reading: &Reading,
+        offload: Offload,
+        frame: &mut Frame<'_>,
+        out: &mut dyn Output,
+    ) -> Result<Verdict, DropReason> {
+        let (inner, hash) = match reading {
+            Reading::Arp { l3 } => return self.answer_arp(port, *l3, frame, out),
+            Reading::Ip { inner, hash } => (inner, *hash),
+        };
+        if let Some(verdict) = self.control_traffic(port, inner, frame, out)? {
             return Ok(verdict);
         }
         if inner.is_group_addressed() || EthernetFrame::new_unchecked(frame.octets()).dst_addr().is_multicast() {
             return Err(DropReason::Multicast);
         }
-        let flow = self.egress_flow(&port, &inner, offload, frame.len())?;
+        let flow = self.egress_flow(port, inner, hash, offload, frame.len())?;
         if offload.segmentation != Segmentation::None {
-            return self.segment(&port, flow, &inner, offload, frame, out);
+            return self.segment(port, flow, inner, offload, frame, out);
         }
         if offload.needs_csum {
             complete_checksum(offload, frame)?;
         }
-        self.forward(&port, flow, &inner, frame, out)
+        self.forward(port, flow, inner, frame, out)
     }
 
+    /// The port, if it may send.
     #[inline]
-    fn admit(&self, port: u16) -> Result<Port, DropReason> {
+    pub(crate) fn admit(&self, port: u16) -> Result<Port, DropReason> {
         let port = *self.tables.port(port).ok_or(DropReason::PortDown)?;
         if self.enabled && port.up != 0 {
             Ok(port)
@@ -83,15 +117,11 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         &mut self,
         port: &Port,
         inner: &Inner,
+        hash: u64,
         offload: Offload,
         frame_len: usize,
     ) -> Result<Flow, DropReason> {
-        let key = FlowKey {
-            scope: u32::from(port.port),
-            ..inner.key
-        };
-        let hash = self.flows.hash(&key);
-        let found = self.flows.lookup(&key, hash);
+        let found = self.flows.lookup(&inner.key, hash);
         let too_long = inner.ip_len > usize::from(port.mtu) && offload.segmentation == Segmentation::None;
         if let Some(flow) = found {
             let action = self.flows.entry(flow).action;
@@ -101,13 +131,27 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
                 return Ok(Flow { action, hash });
             }
         }
-        self.anti_spoof(port, inner)?;
         if too_long {
+            self.anti_spoof(port, inner)?;
             return Err(DropReason::FrameTooLong);
         }
+        self.first_packet(port, inner, hash, found, frame_len)
+    }
+
+    /// Decides a flow, or decides it again.
+    #[cold]
+    fn first_packet(
+        &mut self,
+        port: &Port,
+        inner: &Inner,
+        hash: u64,
+        found: Option<FlowId>,
+        frame_len: usize,
+    ) -> Result<Flow, DropReason> {
+        self.anti_spoof(port, inner)?;
         self.count(Counter::FlowMiss);
         let action = self.decide_egress(port, inner)?;
-        self.install(key, hash, action, found, inner, frame_len)?;
+        self.install(hash, action, found, inner, frame_len)?;
         Ok(Flow { action, hash })
     }
 
@@ -119,10 +163,9 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     }
 
     /// Puts a decision into the flow table. Where there is no room, a decision that lets a frame of an encrypting VNet out
-    /// in the clear is not carried out.
+    /// in the clear is not carried out. `inner` has the whole key.
     pub(crate) fn install(
         &mut self,
-        key: FlowKey,
         hash: u64,
         action: FlowAction,
         found: Option<FlowId>,
@@ -136,7 +179,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
                 self.log_changed(flow, was_denied);
                 flow
             }
-            None => match self.flows.insert(key, hash, action, self.now_ns) {
+            None => match self.flows.insert(inner.key, hash, action, self.now_ns) {
                 Some(flow) => {
                     self.log_begin(flow);
                     flow
@@ -277,63 +320,42 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         frame: &mut Frame<'_>,
         out: &mut dyn Output,
     ) -> Result<Verdict, DropReason> {
-        let association = flow.action.target;
-        let peer = self.keys.peer(association).ok_or(DropReason::NoWriteSa)?;
-        let (template, vni, sa_id) = (
-            peer.template,
-            peer.config.peer_vni,
-            peer.write.ok_or(DropReason::NoWriteSa)?,
-        );
-        let src_port = peer.has_peer_cid().then(|| encap::entropy_port(flow.hash));
-        let overhead = match self.keys.sa_mut(sa_id).map(|sa| &sa.keys) {
-            Some(Keys::Write(write)) => encap::record_overhead(write.header_len(), write.trailer_len()),
-            _ => return Err(DropReason::NoWriteSa),
+        let (peer, sa_id, sa) = self.keys.sealing(flow.action.target).ok_or(DropReason::NoWriteSa)?;
+        let Keys::Write(write) = &sa.keys else {
+            return Err(DropReason::NoWriteSa);
         };
-        if let Some(result) = self.fit(port, template.ip_len(overhead + frame.len()), inner, frame, out) {
-            return result;
+        let overhead = encap::record_overhead(write.header_len(), write.trailer_len());
+        let ip_len = peer.template.ip_len(overhead + frame.len());
+        if ip_len > self.tables.underlay_mtu() {
+            return self.exceeds(port, ip_len, inner, frame, out);
         }
         let frame_len = frame.len();
-        push_vxlan(frame, vni)?;
-        self.seal(sa_id, ContentType::APPLICATION_DATA.0, frame)?;
+        push_vxlan(frame, peer.config.peer_vni)?;
+        let (sealed, event) = sa.seal(ContentType::APPLICATION_DATA.0, frame);
+        let src_port = peer.has_peer_cid().then(|| encap::entropy_port(flow.hash));
+        let result = sealed.and_then(|_| push_outer(&peer.template, frame, inner.class, src_port));
+        if let Some(kind) = event {
+            self.report_sa(kind, sa_id);
+        }
+        result?;
         self.add(Counter::SealedOctets, frame_len as u64);
-        push_outer(&template, frame, inner.class, src_port)?;
         Ok(Verdict::WireSealed)
     }
 
-    /// Wraps the frame into a record of the SA, in place, and tells the host of limits.
-    #[inline]
+    /// Wraps the frame into a record of the SA, in place, and tells the host of limits. Returns record number and epoch.
     pub(crate) fn seal(
         &mut self,
-        sa_id: u32,
+        sa_id: SaId,
         content_type: u8,
         frame: &mut Frame<'_>,
     ) -> Result<(u64, u64), DropReason> {
         let sa = self.keys.sa_mut(sa_id).ok_or(DropReason::NoWriteSa)?;
-        let plaintext_len = frame.len();
         let epoch = sa.epoch;
-        let Keys::Write(write) = &mut sa.keys else {
-            return Err(DropReason::NoWriteSa);
-        };
-        frame.push_back(write.trailer_len()).ok_or(DropReason::FrameTooLong)?;
-        let record = frame.push_front(write.header_len()).ok_or(DropReason::FrameTooLong)?;
-        match write.seal(content_type, record) {
-            Ok(sealed) => {
-                sa.add_octets(plaintext_len);
-                if sealed.soft_limit && !sa.soft_reported {
-                    sa.soft_reported = true;
-                    self.report_sa(EventKind::SaSoftLimit, sa_id);
-                }
-                Ok((sealed.seq, epoch))
-            }
-            Err(SealError::HardLimit | SealError::SequenceExhausted) => {
-                if sa.phase != SaPhase::Dead {
-                    sa.phase = SaPhase::Dead;
-                    self.report_sa(EventKind::SaHardLimit, sa_id);
-                }
-                Err(DropReason::NoWriteSa)
-            }
-            Err(_) => Err(DropReason::FrameTooLong),
+        let (sealed, event) = sa.seal(content_type, frame);
+        if let Some(kind) = event {
+            self.report_sa(kind, sa_id);
         }
+        Ok((sealed?, epoch))
     }
 
     fn forward_clear(
@@ -363,37 +385,27 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
             dst_port: vxlan::UDP_PORT,
         })
         .ok_or(DropReason::InDoubt)?;
-        if let Some(result) = self.fit(
-            port,
-            template.ip_len(vxlan::HEADER_LEN + frame.len()),
-            inner,
-            frame,
-            out,
-        ) {
-            return result;
+        let ip_len = template.ip_len(vxlan::HEADER_LEN + frame.len());
+        if ip_len > self.tables.underlay_mtu() {
+            return self.exceeds(port, ip_len, inner, frame, out);
         }
         push_vxlan(frame, target.dst_vni)?;
         push_outer(&template, frame, inner.class, None)?;
         Ok(Verdict::WireClear)
     }
 
-    /// Whether an outer packet of `ip_len` octets fits the underlay; when not, what became of the frame instead.
-    #[inline]
-    fn fit(
+    /// What becomes of a frame whose outer packet, of `ip_len` octets, is longer than the underlay's MTU.
+    #[cold]
+    fn exceeds(
         &mut self,
         port: &Port,
         ip_len: usize,
         inner: &Inner,
         frame: &mut Frame<'_>,
         out: &mut dyn Output,
-    ) -> Option<Result<Verdict, DropReason>> {
-        let mtu = self
-            .tables
-            .config
-            .as_ref()
-            .map_or(0, |config| usize::from(config.underlay_mtu));
-        let excess = ip_len.checked_sub(mtu).filter(|excess| *excess > 0)?;
-        Some(self.too_big(port, inner.ip_len.saturating_sub(excess), inner, frame, out))
+    ) -> Result<Verdict, DropReason> {
+        let excess = ip_len.saturating_sub(self.tables.underlay_mtu());
+        self.too_big(port, inner.ip_len.saturating_sub(excess), inner, frame, out)
     }
 }
 

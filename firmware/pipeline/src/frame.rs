@@ -37,7 +37,8 @@ pub struct Offload {
     pub segment_len: u16,
 }
 
-/// A frame in its buffer.
+/// A frame in its buffer; by default one without octets or room.
+#[derive(Default)]
 pub struct Frame<'a> {
     storage: &'a mut [u8],
     start: usize,

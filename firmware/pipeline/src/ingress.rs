@@ -16,6 +16,7 @@ use crate::key_store::{Claim, Keys, SaId};
 use crate::memory::Memory;
 use crate::nic::{Entropy, Nic};
 use crate::parse::{self, Inner, Outer};
+use crate::tables::Target;
 use sealnic_abi::event::EventKind;
 use sealnic_abi::flow::{ActionKind, FlowAction, FlowKey};
 use sealnic_abi::object::{Address, Port, SaPhase};
@@ -26,26 +27,40 @@ use sealnic_wire::{Ipv4Packet, Ipv6Packet, VxlanPacket, dtls::ContentType, ip::e
 
 /// How a frame arrived: what its sender has proven, or merely says.
 #[derive(Debug, Clone, Copy)]
-enum Via {
+pub(crate) enum Via {
     /// In a record of this association.
-    Record {
-        association: u32,
-        peer_vni: u32,
-        peer_pa: Address,
-    },
+    Record { association: u32 },
     /// In the clear from this host.
     Clear { pa: Address },
     /// From another port of this host.
     Local { src_vni: u32 },
 }
 
+/// What has become of a datagram once its record is open, before any flow was asked.
+pub(crate) enum Arrival {
+    /// Its way has ended.
+    Ended(Verdict),
+    /// A frame for a VM, read, with an ingress key and the key's hash.
+    Inner {
+        vni: u32,
+        via: Via,
+        inner: Inner,
+        hash: u64,
+    },
+}
+
 impl<M: Memory, E: Entropy> Nic<M, E> {
+    #[inline]
     pub(crate) fn ingress(&mut self, frame: &mut Frame<'_>) -> Result<Verdict, DropReason> {
-        let config = self
-            .tables
-            .config
-            .filter(|_| self.enabled)
-            .ok_or(DropReason::OuterNotOurs)?;
+        let arrival = self.arrive(frame)?;
+        self.deliver(&arrival, frame.len())
+    }
+
+    /// All that comes before the flow table: afterwards the frame is the VM's, and nothing of it has been delivered.
+    #[inline]
+    pub(crate) fn arrive(&mut self, frame: &mut Frame<'_>) -> Result<Arrival, DropReason> {
+        let config = self.tables.config.as_ref().filter(|_| self.enabled);
+        let config = config.ok_or(DropReason::OuterNotOurs)?;
         let outer = parse::outer(frame.octets(), &config.mac)?;
         if !self.tables.is_own_pa(&outer.dst) {
             return Err(DropReason::OuterNotOurs);
@@ -54,39 +69,36 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         if outer.dst_port == vxlan::UDP_PORT {
             frame.narrow(payload);
             let vni = pop_vxlan(frame)?;
-            return self.deliver(vni, Via::Clear { pa: outer.src }, outer.ecn, frame);
+            return self.read_ingress(vni, Via::Clear { pa: outer.src }, outer.ecn, frame);
         }
         match self
             .keys
             .claim(&outer, &frame.octets()[payload.clone()], config.cid_len)?
         {
-            Claim::Handshake => self.punt_handshake(&outer, frame),
+            Claim::Handshake => self.punt_handshake(&outer, frame).map(Arrival::Ended),
             Claim::Protected(sa) => {
                 frame.narrow(payload);
-                self.ingress_record(sa, &outer, frame)
+                self.arrive_in_record(sa, &outer, frame)
             }
         }
     }
 
     /// Opens a record, and only then looks inside.
     #[inline]
-    fn ingress_record(&mut self, sa_id: SaId, outer: &Outer, frame: &mut Frame<'_>) -> Result<Verdict, DropReason> {
+    fn arrive_in_record(&mut self, sa_id: SaId, outer: &Outer, frame: &mut Frame<'_>) -> Result<Arrival, DropReason> {
         let (association, epoch, content_type, sequence) = self.open(sa_id, frame)?;
         let peer = self.keys.peer(association).ok_or(DropReason::UnknownAssociation)?;
-        if content_type != ContentType::APPLICATION_DATA.0 {
-            return self.punt_control(association, epoch, sequence, content_type, frame);
-        }
-        let via = Via::Record {
-            association,
-            peer_vni: peer.config.peer_vni,
-            peer_pa: peer.config.peer_pa,
-        };
         let local_vni = peer.config.local_vni;
+        if content_type != ContentType::APPLICATION_DATA.0 {
+            return self
+                .punt_control(association, epoch, sequence, content_type, frame)
+                .map(Arrival::Ended);
+        }
         if pop_vxlan(frame)? != local_vni {
             return Err(DropReason::VniMismatch);
         }
         self.add(Counter::OpenedOctets, frame.len() as u64);
-        self.deliver(local_vni, via, outer.ecn, frame)
+        self.read_ingress(local_vni, Via::Record { association }, outer.ecn, frame)
     }
 
     /// Authenticates and decrypts in place, then commits the number to the replay window. The frame becomes the content.
@@ -136,26 +148,47 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
             .and_then(|port| self.tables.port(port))
             .ok_or(DropReason::NoLocalPort)?;
         let vni = target.vni;
-        let flow = self.ingress_flow(
-            vni,
-            Via::Local { src_vni: port.vni },
-            inner,
-            frame.len(),
-            flow.action.code,
-        )?;
+        let via = Via::Local { src_vni: port.vni };
+        let mut inner = *inner;
+        let hash = self.key_ingress(vni, via, &mut inner);
+        let flow = self.ingress_flow(vni, via, &inner, hash, frame.len(), flow.action.code)?;
         carry_out(&flow)
     }
 
+    /// Makes an inner packet's key that of its flow at this end, and hashes it.
     #[inline]
-    fn deliver(&mut self, vni: u32, via: Via, outer_ecn: u8, frame: &mut Frame<'_>) -> Result<Verdict, DropReason> {
+    fn key_ingress(&self, vni: u32, via: Via, inner: &mut Inner) -> u64 {
+        inner.key.scope = vni;
+        inner.key.flags |= FlowKey::INGRESS;
+        if matches!(via, Via::Record { .. }) {
+            inner.key.flags |= FlowKey::SEALED;
+        }
+        self.flows.hash(&inner.key)
+    }
+
+    /// Reads a frame for a VM of this VNet.
+    #[inline]
+    fn read_ingress(&self, vni: u32, via: Via, outer_ecn: u8, frame: &mut Frame<'_>) -> Result<Arrival, DropReason> {
         let malformed = |_| DropReason::InnerMalformed;
         let link = parse::link(frame.octets()).map_err(malformed)?;
-        let inner = parse::network(frame.octets(), link).map_err(malformed)?;
+        let mut inner = parse::network(frame.octets(), link).map_err(malformed)?;
         if outer_ecn & ecn::ECT_1 != 0 {
             propagate_congestion(frame, &inner, outer_ecn)?;
         }
-        let flow = self.ingress_flow(vni, via, &inner, frame.len(), EncryptionCode::X.into())?;
-        carry_out(&flow)
+        let hash = self.key_ingress(vni, via, &mut inner);
+        Ok(Arrival::Inner { vni, via, inner, hash })
+    }
+
+    /// Delivers what has arrived, if its flow may be.
+    #[inline]
+    pub(crate) fn deliver(&mut self, arrival: &Arrival, frame_len: usize) -> Result<Verdict, DropReason> {
+        match arrival {
+            Arrival::Ended(verdict) => Ok(*verdict),
+            Arrival::Inner { vni, via, inner, hash } => {
+                let flow = self.ingress_flow(*vni, *via, inner, *hash, frame_len, EncryptionCode::X.into())?;
+                carry_out(&flow)
+            }
+        }
     }
 
     /// The flow's entry, if it is this sender's and of the current epoch; otherwise the sender is judged now.
@@ -165,21 +198,11 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         vni: u32,
         via: Via,
         inner: &Inner,
+        hash: u64,
         frame_len: usize,
         code: u8,
     ) -> Result<FlowAction, DropReason> {
-        let sealed = if matches!(via, Via::Record { .. }) {
-            FlowKey::SEALED
-        } else {
-            0
-        };
-        let key = FlowKey {
-            scope: vni,
-            flags: inner.key.flags | FlowKey::INGRESS | sealed,
-            ..inner.key
-        };
-        let hash = self.flows.hash(&key);
-        let found = self.flows.lookup(&key, hash);
+        let found = self.flows.lookup(&inner.key, hash);
         if let Some(flow) = found
             && self.is_current(flow, via)
         {
@@ -187,9 +210,23 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
             self.touch(flow, inner, frame_len);
             return Ok(self.flows.entry(flow).action);
         }
+        self.first_arrival(vni, via, inner, hash, (frame_len, code), found)
+    }
+
+    /// Judges a flow's sender, or judges it again.
+    #[cold]
+    fn first_arrival(
+        &mut self,
+        vni: u32,
+        via: Via,
+        inner: &Inner,
+        hash: u64,
+        (frame_len, code): (usize, u8),
+        found: Option<FlowId>,
+    ) -> Result<FlowAction, DropReason> {
         self.count(Counter::FlowMiss);
         let action = self.decide_ingress(vni, via, inner, code)?;
-        self.install(key, hash, action, found, inner, frame_len)?;
+        self.install(hash, action, found, inner, frame_len)?;
         Ok(action)
     }
 
@@ -199,7 +236,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         let action = &self.flows.entry(flow).action;
         action.policy_epoch == self.policy_epoch
             && match via {
-                Via::Record { association, .. } => action.target == association,
+                Via::Record { association } => action.target == association,
                 Via::Clear { pa } => {
                     action.kind == u8::from(ActionKind::DeliverClear)
                         && self
@@ -231,28 +268,24 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         let source = self.tables.mappings.lookup_slot(vni, &inner.key.src_address());
         let source = source.and_then(|slot| Some((slot, self.tables.mappings.at(slot)?.1)));
         match via {
-            Via::Record {
-                association,
-                peer_vni,
-                peer_pa,
-            } => match source {
-                Some((_, target))
-                    if target.kind == MappingKind::Vm
-                        && target.dst_vni == peer_vni
-                        && target.is_at(&peer_pa, self.now_ns) =>
-                {
-                    // Within the grace after a move the entry is made stale, so that the next record is judged anew.
-                    let age = u32::from(target.pa != peer_pa);
-                    let policy_epoch = self.policy_epoch.wrapping_sub(age);
-                    Ok(FlowAction {
-                        kind: ActionKind::DeliverSealed.into(),
-                        target: association,
-                        policy_epoch,
-                        ..action
-                    })
-                }
-                _ => Err(DropReason::InnerSpoofed),
-            },
+            Via::Record { association } => {
+                let peer = self.keys.peer(association).ok_or(DropReason::UnknownAssociation)?;
+                let (peer_vni, peer_pa) = (peer.config.peer_vni, peer.config.peer_pa);
+                let is_its = |target: &Target| {
+                    target.kind == MappingKind::Vm && target.dst_vni == peer_vni && target.is_at(&peer_pa, self.now_ns)
+                };
+                let (_, target) = source
+                    .filter(|(_, target)| is_its(target))
+                    .ok_or(DropReason::InnerSpoofed)?;
+                // Within the grace after a move the entry is made stale, so that the next record is judged anew.
+                let age = u32::from(target.pa != peer_pa);
+                Ok(FlowAction {
+                    kind: ActionKind::DeliverSealed.into(),
+                    target: association,
+                    policy_epoch: self.policy_epoch.wrapping_sub(age),
+                    ..action
+                })
+            }
             Via::Clear { pa } => {
                 let (slot, target) = source
                     .filter(|(_, target)| target.kind != MappingKind::Unreachable)

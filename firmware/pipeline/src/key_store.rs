@@ -1,16 +1,18 @@
 //! Associations and their SAs. Key material enters through [`KeyStore::install`] and never leaves; an SA is a handle.
 
 use crate::encap::{Ends, Template};
+use crate::frame::Frame;
 use crate::index::Index;
 use crate::memory::{Memory, Sizes};
 use crate::parse::Outer;
 use sealnic_abi::DropReason;
+use sealnic_abi::event::EventKind;
 use sealnic_abi::mailbox::Status;
 use sealnic_abi::object::{
     Address, Association, AssociationState, CipherSuite, DeviceConfig, Direction, DtlsVersion, SaInstall, SaPhase,
     SaState,
 };
-use sealnic_dtls::{ConnectionId, KeyMaterial, Limits, ReadState, RecordConfig, Version, WriteState};
+use sealnic_dtls::{ConnectionId, KeyMaterial, Limits, ReadState, RecordConfig, SealError, Version, WriteState};
 use sealnic_wire::dtls::{self, DtlsCidRecord, DtlsRecord, DtlsUnified, RecordKind};
 use sealnic_wire::vxlan;
 use zerocopy::{Immutable, IntoBytes};
@@ -83,6 +85,39 @@ impl Sa {
 
     pub(crate) fn add_octets(&mut self, octets: usize) {
         self.octets += octets as u64;
+    }
+
+    /// Wraps the frame into a record, in place. Returns its number, and what the host should hear of.
+    #[inline]
+    pub(crate) fn seal(
+        &mut self,
+        content_type: u8,
+        frame: &mut Frame<'_>,
+    ) -> (Result<u64, DropReason>, Option<EventKind>) {
+        let plaintext_len = frame.len();
+        let Keys::Write(write) = &mut self.keys else {
+            return (Err(DropReason::NoWriteSa), None);
+        };
+        let room = frame
+            .push_back(write.trailer_len())
+            .and_then(|()| frame.push_front(write.header_len()));
+        let Some(record) = room else {
+            return (Err(DropReason::FrameTooLong), None);
+        };
+        match write.seal(content_type, record) {
+            Ok(sealed) => {
+                self.octets += plaintext_len as u64;
+                let is_news = sealed.soft_limit && !self.soft_reported;
+                self.soft_reported |= sealed.soft_limit;
+                (Ok(sealed.seq), is_news.then_some(EventKind::SaSoftLimit))
+            }
+            Err(SealError::HardLimit | SealError::SequenceExhausted) => {
+                let is_news = self.phase != SaPhase::Dead;
+                self.phase = SaPhase::Dead;
+                (Err(DropReason::NoWriteSa), is_news.then_some(EventKind::SaHardLimit))
+            }
+            Err(_) => (Err(DropReason::FrameTooLong), None),
+        }
     }
 }
 
@@ -251,6 +286,15 @@ impl<M: Memory> KeyStore<M> {
 
     pub(crate) fn sa_mut(&mut self, id: SaId) -> Option<&mut Sa> {
         self.sas.get_mut(id as usize)?.as_mut()
+    }
+
+    /// An association with the SA that seals for it.
+    #[inline]
+    pub(crate) fn sealing(&mut self, id: AssociationId) -> Option<(&Peer, SaId, &mut Sa)> {
+        let peer = self.peers.get(id as usize)?.as_ref()?;
+        let sa_id = peer.write?;
+        let sa = self.sas.get_mut(sa_id as usize)?.as_mut()?;
+        Some((peer, sa_id, sa))
     }
 
     /// Association of a pair of VNets with a peer host.

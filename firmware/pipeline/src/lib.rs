@@ -7,6 +7,7 @@
 //! * [`frame`]: a frame in its buffer, verdicts, offload requests
 //! * `parse`: headers to flow key
 //! * `egress`, `ingress`: the two directions
+//! * [`burst`]: several frames at once, so that memory latencies overlap
 //! * `encap`: outer headers
 //! * `segment`: TCP/UDP segmentation, IPv4 fragmentation
 //! * `answers`: ARP, neighbour discovery, packet-too-big, DHCP
@@ -17,10 +18,12 @@
 //! * [`tables`], [`prefix`], [`index`]: what the host programmed
 //! * `control`: mailbox commands
 //! * `self_test`: known-answer tests
+//! * `log`: messages, through `defmt` or `log`
 //! * [`memory`]: where tables live
 #![no_std]
 
 mod answers;
+pub mod burst;
 mod control;
 mod egress;
 mod encap;
@@ -32,6 +35,7 @@ pub mod frame;
 pub mod index;
 mod ingress;
 pub mod key_store;
+mod log;
 pub mod memory;
 pub mod nic;
 mod parse;
@@ -43,6 +47,7 @@ pub mod tables;
 mod testing;
 mod toeplitz;
 
+pub use burst::{BURST, Queued};
 pub use frame::{Destination, Frame, Offload, Output, Segmentation, Verdict};
 pub use memory::{Memory, Sizes};
 pub use nic::{Entropy, Nic};

@@ -5,6 +5,7 @@ use crate::events::EventRing;
 use crate::flow_table::FlowTable;
 use crate::frame::{Frame, HEADROOM, Offload, Output, TAILROOM, Verdict};
 use crate::key_store::KeyStore;
+use crate::log::message;
 use crate::memory::{Memory, Sizes};
 use crate::tables::Tables;
 use sealnic_abi::counter::{COUNTERS, DROP_COUNTER_BASE, DROP_REASONS};
@@ -89,6 +90,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         self.sweep_at = 0;
         self.bump_policy_epoch();
         self.draw_generation();
+        message!(info, "reset, generation {}", self.generation);
         let event = Event {
             kind: EventKind::Reset.into(),
             subject: self.generation as u32,
@@ -157,7 +159,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     }
 
     #[inline]
-    fn enter(&mut self, now_ns: u64, counter: Counter) {
+    pub(crate) fn enter(&mut self, now_ns: u64, counter: Counter) {
         // Time comes from frames; one that is late doesn't turn it back.
         self.now_ns = self.now_ns.max(now_ns);
         self.count(counter);
@@ -261,6 +263,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     }
 
     pub(crate) fn report_sa(&mut self, kind: EventKind, sa: u32) {
+        message!(info, "SA {}: event {}", sa, u8::from(kind));
         self.report(Event {
             kind: kind.into(),
             subject: sa,

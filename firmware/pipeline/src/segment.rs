@@ -112,11 +112,13 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     ) -> Result<Verdict, DropReason> {
         let link = parse::link(fragment.octets())?;
         // The pieces fit; one that claims not to may not be cut again.
-        let inner = Inner {
+        let mut inner = Inner {
             dont_fragment: true,
             ..parse::network(fragment.octets(), link)?
         };
-        let flow = self.egress_flow(port, &inner, Offload::default(), fragment.len())?;
+        inner.key.scope = u32::from(port.port);
+        let hash = self.flows.hash(&inner.key);
+        let flow = self.egress_flow(port, &inner, hash, Offload::default(), fragment.len())?;
         self.forward(port, flow, &inner, fragment, out)
     }
 }

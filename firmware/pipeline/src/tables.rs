@@ -257,6 +257,14 @@ impl<M: Memory> Tables<M> {
             .is_some_and(|config| *pa == config.pa_v4 || *pa == config.pa_v6)
     }
 
+    /// Greatest IP packet of the underlay, in octets; 0 before it is known.
+    #[inline]
+    pub(crate) fn underlay_mtu(&self) -> usize {
+        self.config
+            .as_ref()
+            .map_or(0, |config| usize::from(config.underlay_mtu))
+    }
+
     /// One end as policy sees it; `None` when the VNet is unknown here.
     pub(crate) fn end(&self, vni: u32, capability: Capability) -> Option<End> {
         let vnet = self.vnets.get(&vni)?;
