@@ -174,9 +174,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     ) -> Result<(), DropReason> {
         let flow = match found {
             Some(flow) => {
-                let was_denied = self.flows.entry(flow).action.kind == u8::from(ActionKind::Drop);
-                self.flows.set_action(flow, action);
-                self.log_changed(flow, was_denied);
+                self.change_flow(flow, action);
                 flow
             }
             None => match self.flows.insert(inner.key, hash, action, self.now_ns) {

@@ -7,7 +7,7 @@ use crate::nic::{Entropy, Nic};
 use crate::parse::Inner;
 use sealnic_abi::Counter;
 use sealnic_abi::event::{Event, EventKind};
-use sealnic_abi::flow::{ActionKind, FlowKey};
+use sealnic_abi::flow::{ActionKind, FlowAction, FlowKey};
 
 /// `FlowCounters::log_state`: what the flow log knows of a flow.
 mod log_state {
@@ -92,16 +92,26 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         }
     }
 
-    /// The decision of a flow has changed: the log hears of it as of a new flow, when it was or is denied.
-    pub(crate) fn log_changed(&mut self, flow: FlowId, was_denied: bool) {
-        if was_denied != self.is_denied(flow) {
-            let now_ns = self.now_ns;
-            let counters = self.flows.counters_mut(flow);
-            counters.log_state = log_state::OWED;
-            counters.first_ns = now_ns;
-            (counters.logged_packets, counters.logged_octets) = (counters.packets, counters.octets);
-            self.log_begin(flow);
+    /// Replaces the decision of a flow. When that turns between letting it pass and denying it, the log hears of the end of one
+    /// flow and the beginning of another.
+    pub(crate) fn change_flow(&mut self, flow: FlowId, action: FlowAction) {
+        let denies = action.kind == u8::from(ActionKind::Drop);
+        if denies == self.is_denied(flow) {
+            self.flows.set_action(flow, action);
+            return;
         }
+        self.log_begin(flow);
+        if denies {
+            let event = self.flow_event(flow, EventKind::FlowEnd);
+            self.report(event);
+        }
+        self.flows.set_action(flow, action);
+        let now_ns = self.now_ns;
+        let counters = self.flows.counters_mut(flow);
+        counters.log_state = log_state::OWED;
+        counters.first_ns = now_ns;
+        (counters.logged_packets, counters.logged_octets) = (counters.packets, counters.octets);
+        self.log_begin(flow);
     }
 
     /// Removes a flow and writes its last record. Without `force` a flow whose records find no room stays.
