@@ -88,7 +88,11 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
             Ok(request) => command(self, request),
             // The window may lie at any address; an unaligned payload is copied.
             Err(_) => match R::read_from_bytes(payload) {
-                Ok(request) => command(self, &request),
+                Ok(mut request) => {
+                    let outcome = command(self, &request);
+                    request.as_mut_bytes().zeroize();
+                    outcome
+                }
                 Err(_) => Err(Status::BadLength.into()),
             },
         };
