@@ -13,6 +13,7 @@ mod delivery;
 mod flows;
 mod isolation;
 mod keys;
+mod mailbox;
 mod mtu;
 mod offload;
 mod outer_headers;
