@@ -1,7 +1,7 @@
 //! The steps of CI and the test run.
 
 use crate::shell::{cargo, run, succeeds};
-use crate::{firmware, regs, setup};
+use crate::{firmware, oracle, regs, setup};
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ const STEPS: &[Step] = &[
     ("clippy", clippy),
     ("regs --check", regs::check),
     ("firmware check", firmware::check),
-    ("test", || test(&[])),
+    ("test", || test(&[], None)),
     ("doc", doc),
 ];
 
@@ -62,22 +62,34 @@ fn doc() -> Result<()> {
         .args(["doc", "--workspace", "--no-deps"]))
 }
 
-/// The workspace's tests and the documentation's; `args` go to the test runner.
-pub(crate) fn test(args: &[&str]) -> Result<()> {
+/// The workspace's tests, the documentation's, and whole runs; with `args`, which go to the test runner, the first alone.
+pub(crate) fn test(args: &[&str], captures: Option<&str>) -> Result<()> {
     setup::TEST_VENV.ensure()?;
     let some_packages = args
         .iter()
         .any(|arg| arg.starts_with("-p") || arg.starts_with("--package"));
     let scope: &[&str] = if some_packages { &[] } else { &["--workspace"] };
-    if succeeds(cargo().args(["nextest", "--version"])) {
-        run(cargo().args(["nextest", "run"]).args(scope).args(args))?;
+    let tests = if succeeds(cargo().args(["nextest", "--version"])) {
+        run(cargo().args(["nextest", "run"]).args(scope).args(args))
     } else {
-        run(cargo().args(["test", "--all-targets"]).args(scope).args(args))?;
+        run(cargo().args(["test", "--all-targets"]).args(scope).args(args))
+    };
+    // A filter, say, means nothing to the rest.
+    if !args.is_empty() {
+        return tests;
     }
-    // The runner's arguments (a filter, say) mean nothing to documentation tests.
-    if args.is_empty() {
-        run(cargo().args(["test", "--workspace", "--doc"]))
-    } else {
-        Ok(())
+    let parts = [
+        tests,
+        run(cargo().args(["test", "--workspace", "--doc"])),
+        oracle::check(captures),
+    ];
+    // Each part is worth its result, also after a failed one.
+    let failed: Vec<String> = parts
+        .into_iter()
+        .filter_map(|part| part.err().map(|error| format!("{error:#}")))
+        .collect();
+    if !failed.is_empty() {
+        bail!("{}", failed.join("\n"));
     }
+    Ok(())
 }

@@ -5,6 +5,7 @@
 //! * [`ci`]: the steps of CI, one after another, and the test run
 //! * [`regs`]: files generated from `sealnic.rdl` and from the shared structures
 //! * [`firmware`]: the firmware crates on a bare-metal target
+//! * [`oracle`]: whole runs, judged by independent programs
 //! * [`setup`]: what a machine has and lacks
 //! * [`campaign`]: long runs: benchmarks, fuzzing, mutation testing
 //! * [`shell`]: running commands
@@ -14,6 +15,7 @@
 mod campaign;
 mod ci;
 mod firmware;
+mod oracle;
 mod regs;
 mod setup;
 mod shell;
@@ -24,7 +26,10 @@ const USAGE: &str = "\
 usage: cargo xtask TASK
 
   ci                    all that CI runs: fmt, clippy, regs --check, firmware check, test, doc
-  test [ARGS]           the workspace's tests (ARGS go to the test runner) and the documentation's
+  test [--captures DIR] the workspace's tests, the documentation's, and oracle
+  test ARGS             the workspace's tests alone; ARGS go to the test runner
+  oracle [--captures DIR]
+                        runs of the examples, and of every capture in DIR, judged by independent programs
   regs [--check]        regenerate, or compare, what follows from sealnic.rdl and the shared structures
   firmware check        build the firmware crates for a bare-metal RISC-V core with nothing but `core`
   setup [--all]         say what this machine has, install what the tests need (--all: the optional tools too)
@@ -55,7 +60,10 @@ impl std::error::Error for Usage {}
 fn run(args: &[&str]) -> Result<()> {
     match args {
         ["ci"] => ci::ci(),
-        ["test", rest @ ..] => ci::test(rest),
+        ["test", "--captures", captures] => ci::test(&[], Some(captures)),
+        ["test", rest @ ..] => ci::test(rest, None),
+        ["oracle"] => oracle::check(None),
+        ["oracle", "--captures", captures] => oracle::check(Some(captures)),
         ["regs"] => regs::write(),
         ["regs", "--check"] => regs::check(),
         ["firmware", "check"] => firmware::check(),
