@@ -138,12 +138,23 @@ impl TestBed {
     /// Makes the devices, programs them, installs keys, and lets traffic flow.
     #[must_use]
     pub fn new(backend: &Backend, setup: Setup) -> Self {
+        Self::wrapped(backend, setup, |_, model| model)
+    }
+
+    /// As [`new`](Self::new), with something around each host's model.
+    #[must_use]
+    pub fn wrapped(
+        backend: &Backend,
+        setup: Setup,
+        mut wrap: impl FnMut(usize, Box<dyn HwModel>) -> Box<dyn HwModel>,
+    ) -> Self {
         let hosts = (0..setup.hosts)
             .map(|host| {
                 let model = (backend.make)(&ModelConfig {
                     sizes: setup.sizes,
                     seed: Some(setup.seed << 8 | host as u64),
                 });
+                let model = wrap(host, model);
                 let device = Device::attach_with(
                     ModelTransport::new(model),
                     Box::new(ManualClock::default()),

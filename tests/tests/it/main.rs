@@ -11,6 +11,8 @@ mod clear_ingress;
 mod control_records;
 mod delivery;
 mod flows;
+mod impairments;
+mod invariants;
 mod isolation;
 mod keys;
 mod mailbox;
