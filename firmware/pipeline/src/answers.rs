@@ -24,6 +24,7 @@ const ROUTER_LIFETIME_S: u16 = 9_000;
 
 impl<M: Memory, E: Entropy> Nic<M, E> {
     /// ARP of a VM: a request for a mapped address is answered, everything else ends here.
+    #[cold]
     pub(crate) fn answer_arp(
         &mut self,
         port: &Port,
@@ -112,6 +113,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         }
     }
 
+    #[cold]
     fn answer_ndp(&mut self, port: &Port, inner: &Inner, frame: &Frame<'_>, out: &mut dyn Output) -> Option<Verdict> {
         let packet = Ipv6Packet::new_checked(&frame.octets()[inner.l3..inner.l3 + inner.ip_len]).ok()?;
         let (src, dst) = (packet.src_addr(), packet.dst_addr());

@@ -43,7 +43,7 @@ pub(crate) enum Reading {
 }
 
 impl<M: Memory, E: Entropy> Nic<M, E> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn egress(
         &mut self,
         port: u16,
@@ -57,7 +57,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     }
 
     /// Reads a frame of the VM behind a port. Changes nothing, and sees nothing that another frame's way could change.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read_egress(&self, port: &Port, octets: &[u8]) -> Result<Reading, DropReason> {
         let link = parse::link(octets)?;
         check_source_mac(port, octets)?;
@@ -71,7 +71,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     }
 
     /// Does with a frame what its reading calls for.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn act_egress(
         &mut self,
         port: &Port,
@@ -112,7 +112,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     }
 
     /// The flow's entry; one that is missing or of an older policy epoch is decided now.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn egress_flow(
         &mut self,
         port: &Port,
@@ -292,7 +292,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     }
 
     /// Carries out a flow's decision on one frame of at most the port's MTU.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn forward(
         &mut self,
         port: &Port,
@@ -309,7 +309,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn forward_sealed(
         &mut self,
         port: &Port,
@@ -356,6 +356,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         Ok((sealed?, epoch))
     }
 
+    #[inline(never)]
     fn forward_clear(
         &mut self,
         port: &Port,
@@ -418,6 +419,7 @@ fn check_source_mac(port: &Port, frame: &[u8]) -> Result<(), DropReason> {
 }
 
 /// Completes the checksum that the VM left to the NIC (VIRTIO 1.2 section 5.1.6.2).
+#[inline(never)]
 pub(crate) fn complete_checksum(offload: Offload, frame: &mut Frame<'_>) -> Result<(), DropReason> {
     sealnic_wire::checksum::complete(
         frame.octets_mut(),
@@ -427,13 +429,13 @@ pub(crate) fn complete_checksum(offload: Offload, frame: &mut Frame<'_>) -> Resu
     .map_err(|_| DropReason::BadOffload)
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn push_vxlan(frame: &mut Frame<'_>, vni: u32) -> Result<(), DropReason> {
     let octets = frame.push_front(vxlan::HEADER_LEN).ok_or(DropReason::FrameTooLong)?;
     VxlanRepr { vni }.emit(octets).map_err(|_| DropReason::InDoubt)
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn push_outer(
     template: &Template,
     frame: &mut Frame<'_>,

@@ -3,19 +3,21 @@
 use sealnic_abi::object::Address;
 use sealnic_wire::{
     EtherType, EthernetAddress, EthernetRepr, IpProtocol, Ipv4Packet, Ipv4Repr, Ipv6Packet, Ipv6Repr, UdpPacket,
-    UdpRepr, ethernet, ipv4, ipv6, udp, vxlan,
+    UdpRepr, checksum, ethernet, ipv4, ipv6, udp, vxlan,
 };
 
 /// TTL and hop limit of outer headers.
 const TTL: u8 = 64;
-const MAX_LEN: usize = ethernet::HEADER_LEN + ipv6::HEADER_LEN + udp::HEADER_LEN;
+const V4_LEN: usize = ethernet::HEADER_LEN + ipv4::HEADER_LEN + udp::HEADER_LEN;
+const V6_LEN: usize = ethernet::HEADER_LEN + ipv6::HEADER_LEN + udp::HEADER_LEN;
 
 /// Outer Ethernet, IP and UDP headers towards one peer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Template {
-    octets: [u8; MAX_LEN],
-    len: usize,
+    octets: [u8; V6_LEN],
     is_ipv6: bool,
+    /// Sum of the IPv4 header with class, length and checksum zero.
+    ip_sum: u16,
 }
 
 /// Ends of an outer datagram.
@@ -33,7 +35,7 @@ impl Template {
     /// Headers between two ends; `None` when their addresses are not of one family.
     pub(crate) fn new(ends: &Ends) -> Option<Self> {
         use core::net::IpAddr::{V4, V6};
-        let mut octets = [0; MAX_LEN];
+        let mut octets = [0; V6_LEN];
         let (link, rest) = octets.split_at_mut(ethernet::HEADER_LEN);
         let (ethertype, ip_len) = match (ends.src.to_ip()?, ends.dst.to_ip()?) {
             (V4(src_addr), V4(dst_addr)) => {
@@ -86,49 +88,58 @@ impl Template {
         }
         .emit(link)
         .ok()?;
-        let len = ethernet::HEADER_LEN + ip_len + udp::HEADER_LEN;
+        let mut ip = [0; ipv4::HEADER_LEN];
+        ip.copy_from_slice(&octets[ethernet::HEADER_LEN..][..ipv4::HEADER_LEN]);
+        let mut view = Ipv4Packet::new_unchecked(&mut ip[..]);
+        view.set_total_len(0);
+        view.set_checksum(0);
         Some(Self {
             octets,
-            len,
             is_ipv6: ethertype == EtherType::IPV6,
+            ip_sum: checksum::data(&ip),
         })
     }
 
     /// Octets of the headers.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.len
+        if self.is_ipv6 { V6_LEN } else { V4_LEN }
     }
 
     /// Octets of the outer IP packet around a UDP payload.
     #[inline]
     pub(crate) fn ip_len(&self, payload_len: usize) -> usize {
-        self.len - ethernet::HEADER_LEN + payload_len
+        self.len() - ethernet::HEADER_LEN + payload_len
     }
 
     /// Writes the headers to the front of `datagram`, which holds them and the UDP payload. DSCP and ECN are copied from
     /// the inner header (RFC 6040 section 4.1, normal mode); `src_port` carries flow entropy where given.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(&self, datagram: &mut [u8], class: u8, src_port: Option<u16>) -> Option<()> {
-        let payload_len = datagram.len().checked_sub(self.len)?;
-        datagram[..self.len].copy_from_slice(&self.octets[..self.len]);
-        let udp_len = u16::try_from(udp::HEADER_LEN + payload_len).ok()?;
-        let ip = &mut datagram[ethernet::HEADER_LEN..];
+        let ip_len = u16::try_from(datagram.len().checked_sub(ethernet::HEADER_LEN)?).ok()?;
         let (dscp, ecn) = (class >> 2, class & 3);
-        let l4 = if self.is_ipv6 {
-            let mut view = Ipv6Packet::new_unchecked(&mut *ip);
+        // Arrays of known length: every field's place is checked when this is compiled.
+        let (udp, udp_len) = if self.is_ipv6 {
+            let headers: &mut [u8; V6_LEN] = datagram.first_chunk_mut()?;
+            headers.copy_from_slice(&self.octets);
+            let (ip, udp) = headers[ethernet::HEADER_LEN..].split_at_mut(ipv6::HEADER_LEN);
+            let mut view = Ipv6Packet::new_unchecked(ip);
+            let udp_len = ip_len.checked_sub(ipv6::HEADER_LEN as u16)?;
             view.set_version_class_flow(dscp, ecn, 0);
             view.set_payload_len(udp_len);
-            ipv6::HEADER_LEN
+            (udp, udp_len)
         } else {
-            let mut view = Ipv4Packet::new_unchecked(&mut *ip);
+            let headers: &mut [u8; V4_LEN] = datagram.first_chunk_mut()?;
+            headers.copy_from_slice(&self.octets[..V4_LEN]);
+            let (ip, udp) = headers[ethernet::HEADER_LEN..].split_at_mut(ipv4::HEADER_LEN);
+            let mut view = Ipv4Packet::new_unchecked(ip);
             view.set_dscp(dscp);
             view.set_ecn(ecn);
-            view.set_total_len(udp_len.checked_add(20)?);
-            view.fill_checksum();
-            ipv4::HEADER_LEN
+            view.set_total_len(ip_len);
+            view.set_checksum(!checksum::combine(&[self.ip_sum, u16::from(class), ip_len]));
+            (udp, ip_len.checked_sub(ipv4::HEADER_LEN as u16)?)
         };
-        let mut view = UdpPacket::new_unchecked(&mut ip[l4..]);
+        let mut view = UdpPacket::new_unchecked(udp);
         view.set_length(udp_len);
         if let Some(port) = src_port {
             view.set_src_port(port);

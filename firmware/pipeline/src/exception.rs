@@ -13,6 +13,7 @@ use zerocopy::FromBytes;
 
 impl<M: Memory, E: Entropy> Nic<M, E> {
     /// A record of epoch 0: handed up as it came, and no SA hears of it.
+    #[cold]
     pub(crate) fn punt_handshake(&mut self, outer: &Outer, frame: &mut Frame<'_>) -> Result<Verdict, DropReason> {
         let ours = self
             .tables
@@ -32,6 +33,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     }
 
     /// A protected record that isn't application data, opened and replay-checked.
+    #[cold]
     pub(crate) fn punt_control(
         &mut self,
         association: u32,

@@ -117,7 +117,7 @@ impl<M: Memory> FlowTable<M> {
     }
 
     /// Entry of a key, if it's there.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub fn lookup(&self, key: &FlowKey, hash: u64) -> Option<FlowId> {
         let ([first, _], fingerprint) = self.places(hash);
@@ -130,6 +130,7 @@ impl<M: Memory> FlowTable<M> {
         self.search(key, hash)
     }
 
+    #[inline(never)]
     fn search(&self, key: &FlowKey, hash: u64) -> Option<FlowId> {
         let (places, fingerprint) = self.places(hash);
         for bucket in places {

@@ -50,14 +50,14 @@ pub(crate) enum Arrival {
 }
 
 impl<M: Memory, E: Entropy> Nic<M, E> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn ingress(&mut self, frame: &mut Frame<'_>) -> Result<Verdict, DropReason> {
         let arrival = self.arrive(frame)?;
         self.deliver(&arrival, frame.len())
     }
 
     /// All that comes before the flow table: afterwards the frame is the VM's, and nothing of it has been delivered.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn arrive(&mut self, frame: &mut Frame<'_>) -> Result<Arrival, DropReason> {
         let config = self.tables.config.as_ref().filter(|_| self.enabled);
         let config = config.ok_or(DropReason::OuterNotOurs)?;
@@ -84,7 +84,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     }
 
     /// Opens a record, and only then looks inside.
-    #[inline]
+    #[inline(always)]
     fn arrive_in_record(&mut self, sa_id: SaId, outer: &Outer, frame: &mut Frame<'_>) -> Result<Arrival, DropReason> {
         let (association, epoch, content_type, sequence) = self.open(sa_id, frame)?;
         let peer = self.keys.peer(association).ok_or(DropReason::UnknownAssociation)?;
@@ -102,7 +102,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     }
 
     /// Authenticates and decrypts in place, then commits the number to the replay window. The frame becomes the content.
-    #[inline]
+    #[inline(always)]
     fn open(&mut self, sa_id: SaId, frame: &mut Frame<'_>) -> Result<(u32, u64, u8, u64), DropReason> {
         let now_ns = self.now_ns;
         let sa = self.keys.sa_mut(sa_id).ok_or(DropReason::UnknownEpoch)?;
@@ -136,6 +136,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     }
 
     /// A frame between two ports of this host.
+    #[inline(never)]
     pub(crate) fn deliver_local(
         &mut self,
         port: &Port,
@@ -167,7 +168,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     }
 
     /// Reads a frame for a VM of this VNet.
-    #[inline]
+    #[inline(always)]
     fn read_ingress(&self, vni: u32, via: Via, outer_ecn: u8, frame: &mut Frame<'_>) -> Result<Arrival, DropReason> {
         let malformed = |_| DropReason::InnerMalformed;
         let link = parse::link(frame.octets()).map_err(malformed)?;
@@ -180,7 +181,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     }
 
     /// Delivers what has arrived, if its flow may be.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn deliver(&mut self, arrival: &Arrival, frame_len: usize) -> Result<Verdict, DropReason> {
         match arrival {
             Arrival::Ended(verdict) => Ok(*verdict),
@@ -192,7 +193,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     }
 
     /// The flow's entry, if it is this sender's and of the current epoch; otherwise the sender is judged now.
-    #[inline]
+    #[inline(always)]
     fn ingress_flow(
         &mut self,
         vni: u32,

@@ -88,7 +88,7 @@ impl Sa {
     }
 
     /// Wraps the frame into a record, in place. Returns its number, and what the host should hear of.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn seal(
         &mut self,
         content_type: u8,
@@ -591,7 +591,7 @@ impl<M: Memory> KeyStore<M> {
     }
 
     /// What the record in a datagram claims to be: association by connection id, else by 5-tuple; then the SA by epoch.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn claim(&self, outer: &Outer, record: &[u8], cid_len: u8) -> Result<Claim, DropReason> {
         let cid_len = usize::from(cid_len);
         let malformed = |_| DropReason::RecordMalformed;

@@ -45,7 +45,7 @@ pub(crate) struct Link {
     pub(crate) l3: usize,
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn link(frame: &[u8]) -> Result<Link, ParseError> {
     let layer = vlan::network_layer(&EthernetFrame::new_checked(frame)?)?;
     Ok(Link {
@@ -105,7 +105,7 @@ impl Inner {
 }
 
 /// Reads the IP packet behind a link header.
-#[inline]
+#[inline(always)]
 pub(crate) fn network(frame: &[u8], link: Link) -> Result<Inner, ParseError> {
     let packet = frame.get(link.l3..).ok_or(ParseError::Malformed)?;
     let mut inner = match link.ethertype {
@@ -122,7 +122,7 @@ pub(crate) fn network(frame: &[u8], link: Link) -> Result<Inner, ParseError> {
     Ok(inner)
 }
 
-#[inline]
+#[inline(always)]
 fn ipv4(packet: &[u8]) -> Result<Inner, ParseError> {
     let view = Ipv4Packet::new_checked(packet)?;
     let mut key = FlowKey {
@@ -170,7 +170,7 @@ fn ipv6(packet: &[u8]) -> Result<Inner, ParseError> {
 }
 
 /// Ports, where the protocol has some. ICMP must show its type, code and checksum at least.
-#[inline]
+#[inline(always)]
 fn transport(inner: &mut Inner, packet: &[u8]) -> Result<(), ParseError> {
     let segment = packet.get(inner.l4..).ok_or(ParseError::Malformed)?;
     match inner.protocol() {
@@ -205,7 +205,7 @@ pub(crate) struct Outer {
 }
 
 /// Reads a datagram of the wire, checksums included.
-#[inline]
+#[inline(always)]
 pub(crate) fn outer(frame: &[u8], own_mac: &[u8; 6]) -> Result<Outer, DropReason> {
     let malformed = |_| DropReason::OuterMalformed;
     let ether = EthernetFrame::new_checked(frame).map_err(malformed)?;

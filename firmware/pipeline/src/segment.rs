@@ -22,6 +22,7 @@ struct Cut {
 
 impl<M: Memory, E: Entropy> Nic<M, E> {
     /// Cuts a TCP or UDP frame into segments (VIRTIO 1.2 section 5.1.6.2) and sends each on its way.
+    #[inline(never)]
     pub(crate) fn segment(
         &mut self,
         port: &Port,
