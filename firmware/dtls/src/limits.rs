@@ -94,4 +94,14 @@ mod tests {
             assert!(limits.soft_bytes < limits.hard_bytes);
         }
     }
+
+    #[test]
+    fn a_new_key_is_asked_for_at_three_quarters_of_the_usage_and_half_of_the_failures() {
+        for (version, failures) in [(Version::Dtls12, 1 << 27), (Version::Dtls13, 1_u64 << 35)] {
+            let limits = Limits::default_for(version);
+            assert_eq!(limits.soft_packets, 9_111_001_497);
+            assert_eq!(limits.soft_bytes, 291_552_047_988);
+            assert_eq!(limits.soft_failures, failures);
+        }
+    }
 }
