@@ -43,7 +43,11 @@ pub struct Outer {
 pub fn read(frame: &[u8]) -> Outer {
     // The UDP checksum is zero by design; the library's check of it is left out by reading the headers here.
     let packet = etherparse::PacketHeaders::from_ethernet_slice(frame).expect("well-formed");
-    let link = packet.link.clone().and_then(|link| link.ethernet2()).expect("Ethernet");
+    let link = packet
+        .link
+        .clone()
+        .and_then(etherparse::LinkHeader::ethernet2)
+        .expect("Ethernet");
     let Some(TransportHeader::Udp(udp)) = &packet.transport else {
         panic!("no UDP: {packet:?}");
     };

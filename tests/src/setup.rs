@@ -286,7 +286,7 @@ impl Setup {
             dst_vni: vni,
             ..Mapping::ZERO
         };
-        let whole = |address: IpAddr| u8::from(if address.is_ipv4() { 32 } else { 128 });
+        let whole = |address: IpAddr| if address.is_ipv4() { 32 } else { 128 };
         let mut mappings = Vec::new();
         for vm in self.vms.iter().filter(|vm| self.reaches(vni, vm.vni)) {
             for address in [IpAddr::from(vm.v4), vm.v6.into()] {

@@ -3,7 +3,8 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "helpers of tests, where a panic is a finding"
+    clippy::print_stdout,
+    reason = "helpers of tests, where a panic is a finding and the test runner shows what is printed"
 )]
 
 mod answers;
@@ -20,5 +21,6 @@ mod mtu;
 mod offload;
 mod outer_headers;
 mod policy;
+mod random_program;
 mod refusals;
 mod sealed_ingress;

@@ -144,9 +144,8 @@ fn congestion_marks_of_the_underlay_reach_the_inner_packet_as_rfc_6040_says() {
                         let outcome = bed.inject_routed(1, &datagram);
                         let wanted = match (inner, outer) {
                             (NOT_ECT, CE) => None,
-                            (CE, _) => Some(CE),
                             (ECT_0, ECT_1) => Some(ECT_1),
-                            (ECT_0 | ECT_1, CE) => Some(CE),
+                            (CE, _) | (ECT_0 | ECT_1, CE) => Some(CE),
                             (inner, _) => Some(inner),
                         };
                         match wanted {
@@ -178,7 +177,7 @@ fn the_underlay_is_asked_for_no_more_than_it_was_said_to_need() {
         for (version, cid_len, v4_mtu, v6_mtu) in table {
             for (underlay_v6, mtu) in [(false, v4_mtu), (true, v6_mtu)] {
                 let setup = Setup::two_hosts().with(|s| {
-                    (s.version, s.cid_len, s.underlay_v6, s.underlay_mtu) = (version, cid_len, underlay_v6, mtu)
+                    (s.version, s.cid_len, s.underlay_v6, s.underlay_mtu) = (version, cid_len, underlay_v6, mtu);
                 });
                 for v6 in [false, true] {
                     let len = if v6 { 1_452 } else { 1_472 };
