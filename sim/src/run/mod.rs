@@ -2,10 +2,12 @@
 //!
 //! * [`capture`]: reading and writing captures
 //! * [`sender`]: which VM sent a frame
+//! * [`bring_up`](mod@bring_up): NICs ready for traffic
 //! * [`network`]: the hosts on their wire
 //! * [`keys`]: static keys of a run
 //! * [`summary`]: what a run says about itself
 
+pub mod bring_up;
 pub mod capture;
 pub mod keys;
 pub mod network;
@@ -13,17 +15,15 @@ pub mod sender;
 pub mod summary;
 
 use crate::scenario::Scenario;
+use bring_up::{BroughtUp, bring_up};
 use capture::{CaptureError, CaptureWriter, CapturedFrame};
-use keys::KeyFile;
 use network::{Network, Observed};
-use rand_chacha::ChaCha12Rng;
-use rand_core::SeedableRng;
 use sealnic_abi::event::Event;
 use sealnic_abi::{Counter, DropReason};
 use sealnic_driver::flow_log::{FlowLogConfig, FlowLogFile};
-use sealnic_driver::{CounterSnapshot, FlowLog, KeyDerivation, RunId};
+use sealnic_driver::{CounterSnapshot, FlowLog, RunId};
+use sealnic_hw_model::Packet;
 use sealnic_hw_model::middleware::Impairments;
-use sealnic_hw_model::{FunctionalModel, HwModel, ModelConfig, Packet, Sizes};
 use sealnic_wire::{EthernetFrame, UdpPacket, vxlan};
 use sender::Senders;
 use std::fs;
@@ -179,33 +179,11 @@ struct Sight {
 
 impl<'a> Run<'a> {
     fn prepare(scenario: &'a Scenario, options: &'a RunOptions) -> Result<Self, RunError> {
-        let run_id = if options.unsafe_fixed_keys {
-            RunId::UNSAFE_FIXED
-        } else {
-            RunId::random().map_err(RunError::Random)?
-        };
-        let mut random = if options.unsafe_fixed_keys {
-            ChaCha12Rng::seed_from_u64(0)
-        } else {
-            let mut seed = [0; 32];
-            getrandom::fill(&mut seed).map_err(|error| RunError::Random(std::io::Error::other(error)))?;
-            ChaCha12Rng::from_seed(seed)
-        };
-        let states = scenario.desired_states(&mut random);
-        let mut network = Network::new(scenario, &states, options.impairments, |host| {
-            make_model(scenario, options, host)
-        })?;
-        let derivation = KeyDerivation::new(scenario.secret.expose(), &run_id);
-        let key_file = keys::install(
-            scenario,
-            &mut network,
-            &states,
-            &derivation,
-            options.unsafe_write_keys.is_some(),
-        )?;
-        if let Some(path) = &options.unsafe_write_keys {
-            write_keys(path, &key_file)?;
-        }
+        let BroughtUp {
+            mut network,
+            states,
+            run_id,
+        } = bring_up(scenario, options)?;
         let mut last = Vec::new();
         let mut flow_logs = Vec::new();
         let mut vms_by_port = Vec::new();
@@ -214,9 +192,7 @@ impl<'a> Run<'a> {
                 host: host.name.clone(),
                 source,
             };
-            let device = network.host(index);
-            device.set_enabled(true).map_err(driver)?;
-            last.push(device.counters().map_err(driver)?);
+            last.push(network.host(index).counters().map_err(driver)?);
             flow_logs.push(FlowLog::new(flow_log_config(scenario), &states[index].ports));
             let ports = scenario
                 .vms_on(index)
@@ -542,29 +518,6 @@ impl Outputs {
     }
 }
 
-fn make_model(scenario: &Scenario, options: &RunOptions, host: usize) -> Result<Box<dyn HwModel>, RunError> {
-    let nic = scenario.hosts[host].nic;
-    let sizes = Sizes {
-        flows: nic.flows as usize,
-        mappings: nic.mappings as usize,
-        associations: nic.associations as usize,
-        sas: nic.associations as usize * 4,
-        ports: nic.ports as usize,
-        port_addresses: nic.mappings as usize,
-        vnets: scenario.vnets.len().max(64),
-        exclusions: scenario.exclusions.len().max(64),
-        key_history: 65_536,
-        ..Sizes::default()
-    };
-    let config = ModelConfig {
-        sizes,
-        seed: options.unsafe_fixed_keys.then_some(host as u64),
-    };
-    match options.model {
-        ModelKind::Functional => Ok(Box::new(FunctionalModel::new(&config)?)),
-    }
-}
-
 fn flow_log_config(scenario: &Scenario) -> FlowLogConfig {
     FlowLogConfig {
         target_resource_id: format!("/providers/SealNIC/scenarios/{}", scenario.name),
@@ -584,23 +537,6 @@ fn is_clear_overlay(datagram: &[u8]) -> bool {
     payload
         .get(udp..)
         .is_some_and(|udp| UdpPacket::new_unchecked(udp).dst_port() == vxlan::UDP_PORT)
-}
-
-fn write_keys(path: &Path, keys: &KeyFile) -> Result<(), RunError> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let output = |source| RunError::Output {
-        path: path.to_owned(),
-        source,
-    };
-    // Made anew, readable by nobody else.
-    let _ = fs::remove_file(path);
-    let file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(output)?;
-    serde_json::to_writer_pretty(file, keys).map_err(|error| output(error.into()))
 }
 
 fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), RunError> {

@@ -1,0 +1,110 @@
+//! From a scenario to NICs that wait for traffic.
+
+use crate::run::keys::{self, KeyFile};
+use crate::run::network::Network;
+use crate::run::{ModelKind, RunError, RunOptions};
+use crate::scenario::Scenario;
+use rand_chacha::ChaCha12Rng;
+use rand_core::SeedableRng;
+use sealnic_driver::{DesiredState, KeyDerivation, RunId};
+use sealnic_hw_model::{FunctionalModel, HwModel, ModelConfig, Sizes};
+use std::fs;
+use std::path::Path;
+
+/// A scenario's NICs, ready for traffic.
+pub struct BroughtUp {
+    /// The hosts on their wire, programmed, with keys, enabled.
+    pub network: Network,
+    /// What each host's driver programmed.
+    pub states: Vec<DesiredState>,
+    /// From which the keys derive.
+    pub run_id: RunId,
+}
+
+/// Makes a scenario's NICs, programs them, installs fresh keys and enables them.
+///
+/// # Errors
+/// A device can't be made or programmed, there is no randomness, or the file of `unsafe_write_keys` can't be written.
+pub fn bring_up(scenario: &Scenario, options: &RunOptions) -> Result<BroughtUp, RunError> {
+    let run_id = if options.unsafe_fixed_keys {
+        RunId::UNSAFE_FIXED
+    } else {
+        RunId::random().map_err(RunError::Random)?
+    };
+    let mut random = if options.unsafe_fixed_keys {
+        ChaCha12Rng::seed_from_u64(0)
+    } else {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|error| RunError::Random(std::io::Error::other(error)))?;
+        ChaCha12Rng::from_seed(seed)
+    };
+    let states = scenario.desired_states(&mut random);
+    let mut network = Network::new(scenario, &states, options.impairments, |host| {
+        make_model(scenario, options, host)
+    })?;
+    let derivation = KeyDerivation::new(scenario.secret.expose(), &run_id);
+    let key_file = keys::install(
+        scenario,
+        &mut network,
+        &states,
+        &derivation,
+        options.unsafe_write_keys.is_some(),
+    )?;
+    if let Some(path) = &options.unsafe_write_keys {
+        write_keys(path, &key_file)?;
+    }
+    for (index, host) in scenario.hosts.iter().enumerate() {
+        network
+            .host(index)
+            .set_enabled(true)
+            .map_err(|source| RunError::Driver {
+                host: host.name.clone(),
+                source,
+            })?;
+    }
+    Ok(BroughtUp {
+        network,
+        states,
+        run_id,
+    })
+}
+
+fn make_model(scenario: &Scenario, options: &RunOptions, host: usize) -> Result<Box<dyn HwModel>, RunError> {
+    let nic = scenario.hosts[host].nic;
+    let sizes = Sizes {
+        flows: nic.flows as usize,
+        mappings: nic.mappings as usize,
+        associations: nic.associations as usize,
+        sas: nic.associations as usize * 4,
+        ports: nic.ports as usize,
+        port_addresses: nic.mappings as usize,
+        vnets: scenario.vnets.len().max(64),
+        exclusions: scenario.exclusions.len().max(64),
+        key_history: 65_536,
+        ..Sizes::default()
+    };
+    let config = ModelConfig {
+        sizes,
+        seed: options.unsafe_fixed_keys.then_some(host as u64),
+    };
+    match options.model {
+        ModelKind::Functional => Ok(Box::new(FunctionalModel::new(&config)?)),
+    }
+}
+
+fn write_keys(path: &Path, keys: &KeyFile) -> Result<(), RunError> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let output = |source| RunError::Output {
+        path: path.to_owned(),
+        source,
+    };
+    // Made anew, readable by nobody else.
+    let _ = fs::remove_file(path);
+    let file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(output)?;
+    serde_json::to_writer_pretty(file, keys).map_err(|error| output(error.into()))
+}
