@@ -18,6 +18,8 @@ pub(crate) struct Effort {
     pub(crate) runs: usize,
     /// What one run should take at least.
     pub(crate) run_time: Duration,
+    /// Runs per figure of a path; short ones, so that some of them are left alone on a busy machine.
+    pub(crate) path_runs: usize,
     /// Packets of one run of a path.
     pub(crate) packets: usize,
     /// Least and greatest number of flows that a path is measured with.
@@ -29,7 +31,8 @@ impl Effort {
     pub(crate) const FULL: Self = Self {
         runs: 61,
         run_time: Duration::from_millis(1),
-        packets: 4_096,
+        path_runs: 251,
+        packets: 1_024,
         flows: (1, 1 << 20),
     };
 
@@ -37,6 +40,7 @@ impl Effort {
     pub(crate) const QUICK: Self = Self {
         runs: 3,
         run_time: Duration::from_micros(50),
+        path_runs: 3,
         packets: 1_024,
         flows: (1, 1 << 16),
     };

@@ -439,7 +439,7 @@ fn egress(effort: Effort, flows: u32, pages: &str, samples: &mut Vec<Sample>) ->
     let misses = flow_misses(&bench.nic);
     for octets in SIZES {
         let mut pair = Pair::default();
-        for run in 0..=effort.runs {
+        for run in 0..=effort.path_runs {
             let whole = without_allocation(|| bench.egress(octets, effort.packets))?;
             let burst = without_allocation(|| bench.egress_burst(octets, effort.packets))?;
             let cipher = bench.seal(octets, effort.packets)?;
@@ -465,7 +465,7 @@ fn ingress(effort: Effort, flows: u32, pages: &str, samples: &mut Vec<Sample>) -
     let misses = flow_misses(&bench.nic);
     for octets in SIZES {
         let mut pair = Pair::default();
-        for run in 0..=effort.runs {
+        for run in 0..=effort.path_runs {
             let whole = without_allocation(|| bench.ingress(&mut sender, octets, effort.packets))?;
             let burst = without_allocation(|| bench.ingress_burst(&mut sender, octets, effort.packets))?;
             let cipher = bench.open(octets, effort.packets)?;

@@ -1,7 +1,8 @@
 //! What the NIC answers by itself: ARP, neighbour discovery and router solicitation from the mappings, packet-too-big to a
 //! VM; and what it hands to the host: DHCP.
 
-use crate::frame::{Frame, Output, Verdict};
+use crate::egress::complete_checksum;
+use crate::frame::{Frame, Offload, Output, Verdict};
 use crate::memory::Memory;
 use crate::nic::{Entropy, Nic};
 use crate::parse::Inner;
@@ -98,13 +99,14 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         &mut self,
         port: &Port,
         inner: &Inner,
+        offload: Offload,
         frame: &mut Frame<'_>,
         out: &mut dyn Output,
     ) -> Result<Option<Verdict>, DropReason> {
         match (inner.protocol(), inner.key.src_port, inner.key.dst_port) {
-            (IpProtocol::UDP, 68, 67) if !inner.is_ipv6() => self.punt(HostFrameKind::Dhcp, port.port, frame).map(Some),
+            (IpProtocol::UDP, 68, 67) if !inner.is_ipv6() => self.punt_dhcp(port.port, inner, offload, frame).map(Some),
             (IpProtocol::UDP, 546, 547) if inner.is_ipv6() => {
-                self.punt(HostFrameKind::Dhcp, port.port, frame).map(Some)
+                self.punt_dhcp(port.port, inner, offload, frame).map(Some)
             }
             (IpProtocol::ICMPV6, ..) if inner.is_ipv6() && !inner.is_fragment() => {
                 Ok(self.answer_ndp(port, inner, frame, out))
@@ -193,7 +195,9 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         }
         let rate = self.tables.config.as_ref().map_or(1, |config| config.control_rate);
         let mtu = u16::try_from(mtu).unwrap_or(u16::MAX);
-        if !inner.later_fragment && !is_icmp_error(inner, frame.octets()) && self.control_budget.take(self.now_ns, rate)
+        if !inner.later_fragment
+            && !is_icmp_error(inner, frame.octets())
+            && self.budgets.answers.take(self.now_ns, rate)
         {
             // Whether the answer could be made changes nothing for this frame.
             let _ = if inner.is_ipv6() {
@@ -281,10 +285,20 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         .ok()
     }
 
-    /// Hands a VM's frame to the host, within the rate.
-    fn punt(&mut self, kind: HostFrameKind, port: u16, frame: &mut Frame<'_>) -> Result<Verdict, DropReason> {
+    /// Hands a VM's request to the host, as complete as it would leave on a wire, and within the rate.
+    #[cold]
+    fn punt_dhcp(
+        &mut self,
+        port: u16,
+        inner: &Inner,
+        offload: Offload,
+        frame: &mut Frame<'_>,
+    ) -> Result<Verdict, DropReason> {
+        if offload.needs_csum {
+            complete_checksum(inner, offload, frame)?;
+        }
         let header = HostFrame {
-            kind: kind.into(),
+            kind: HostFrameKind::Dhcp.into(),
             port,
             ..HostFrame::ZERO
         };
@@ -294,7 +308,12 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     /// Puts the exception path's header in front of a frame, within the rate.
     pub(crate) fn hand_to_host(&mut self, header: &HostFrame, frame: &mut Frame<'_>) -> Result<Verdict, DropReason> {
         let rate = self.tables.config.as_ref().map_or(1, |config| config.control_rate);
-        if !self.control_budget.take(self.now_ns, rate) {
+        let budget = match HostFrameKind::try_from(header.kind) {
+            Ok(HostFrameKind::ControlRecord) => &mut self.budgets.control_records,
+            Ok(HostFrameKind::Dhcp) => &mut self.budgets.requests,
+            _ => &mut self.budgets.handshakes,
+        };
+        if !budget.take(self.now_ns, rate) {
             return Err(DropReason::HostPoliced);
         }
         let octets = frame

@@ -1,14 +1,15 @@
 //! The control plane: mailbox commands over the tables. A message is checked in full before anything changes, a repeated
 //! sequence number is answered with the answer already given, and the request is wiped always.
 
-use crate::frame::{Destination, Output};
+use crate::frame::{Destination, Frame, Output};
+use crate::log::message;
 use crate::memory::Memory;
 use crate::nic::{Entropy, Nic};
 use sealnic_abi::event::EventKind;
 use sealnic_abi::flow::FlowKey;
 use sealnic_abi::mailbox::*;
 use sealnic_abi::object::{Association, AssociationState, DeviceConfig, Exclusion, Port, PortAddress, SaInstall, Vnet};
-use sealnic_abi::{ABI_MAJOR, ABI_MINOR, Counter};
+use sealnic_abi::{ABI_MAJOR, ABI_MINOR, Counter, DropReason};
 use zerocopy::{FromBytes, IntoBytes};
 use zeroize::Zeroize;
 
@@ -170,7 +171,9 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
             })),
             Opcode::AssociationStateSet => run!(|nic, r: AssociationStateSet| nic.program(|nic| {
                 let state = AssociationState::try_from(r.state).map_err(|_| Status::BadParameter)?;
-                nic.keys.set_state(r.id, state)
+                nic.keys.set_state(r.id, state)?;
+                message!(info, "association {}: declared state {}", r.id, r.state);
+                Ok(())
             })),
             Opcode::AssociationRemove => {
                 run!(|nic, r: AssociationRemove| nic.program(|nic| nic.keys.remove_association(r.id)))
@@ -331,7 +334,13 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         });
         match sealed {
             Some(Ok((sequence, epoch))) => Ok(ControlRecordSealed { sequence, epoch }),
-            _ => Err(Status::WrongState.into()),
+            Some(Err(DropReason::PacketTooBig)) => Err(Status::BadLength.into()),
+            Some(Err(_)) => Err(Status::WrongState.into()),
+            None => {
+                // It came in, so it ends somewhere.
+                self.finish(Err(DropReason::HostRefused), &mut Frame::default());
+                Err(Status::BadLength.into())
+            }
         }
     }
 

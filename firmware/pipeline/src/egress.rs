@@ -19,7 +19,7 @@ use sealnic_abi::flow::{ActionKind, FlowAction};
 use sealnic_abi::object::{AssociationState, Port};
 use sealnic_abi::{Capability, Counter, DropReason, EncryptionCode, Enforcement, MappingKind};
 use sealnic_policy::{Decision, Fate, Relation, Situation, decide};
-use sealnic_wire::{EtherType, EthernetFrame, VxlanRepr, dtls::ContentType, vxlan};
+use sealnic_wire::{EtherType, EthernetFrame, IpProtocol, VxlanRepr, dtls::ContentType, vxlan};
 
 /// A frame's flow: what to do with it, and the hash that its entropy comes from.
 #[derive(Debug, Clone, Copy)]
@@ -84,7 +84,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
             Reading::Arp { l3 } => return self.answer_arp(port, *l3, frame, out),
             Reading::Ip { inner, hash } => (inner, *hash),
         };
-        if let Some(verdict) = self.control_traffic(port, inner, frame, out)? {
+        if let Some(verdict) = self.control_traffic(port, inner, offload, frame, out)? {
             return Ok(verdict);
         }
         if inner.is_group_addressed() || EthernetFrame::new_unchecked(frame.octets()).dst_addr().is_multicast() {
@@ -95,7 +95,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
             return self.segment(port, flow, inner, offload, frame, out);
         }
         if offload.needs_csum {
-            complete_checksum(offload, frame)?;
+            complete_checksum(inner, offload, frame)?;
         }
         self.forward(port, flow, inner, frame, out)
     }
@@ -418,9 +418,18 @@ fn check_source_mac(port: &Port, frame: &[u8]) -> Result<(), DropReason> {
     }
 }
 
-/// Completes the checksum that the VM left to the NIC (VIRTIO 1.2 section 5.1.6.2).
+/// Completes the checksum that the VM left to the NIC (VIRTIO 1.2 section 5.1.6.2). The field is the VM's choice, and so is what is
+/// written there: it lies behind all that the decision was made of (addresses, ports, ICMP type), or a VM could have a
+/// frame changed that has passed anti-spoof and policy.
 #[inline(never)]
-pub(crate) fn complete_checksum(offload: Offload, frame: &mut Frame<'_>) -> Result<(), DropReason> {
+pub(crate) fn complete_checksum(inner: &Inner, offload: Offload, frame: &mut Frame<'_>) -> Result<(), DropReason> {
+    let read = match inner.protocol() {
+        IpProtocol::TCP | IpProtocol::UDP if !inner.is_fragment() => 4,
+        _ => 2,
+    };
+    if usize::from(offload.csum_start) + usize::from(offload.csum_offset) < inner.l4 + read {
+        return Err(DropReason::BadOffload);
+    }
     sealnic_wire::checksum::complete(
         frame.octets_mut(),
         offload.csum_start.into(),
@@ -456,5 +465,49 @@ fn reason_of(code: EncryptionCode) -> DropReason {
         EncryptionCode::NxNotAccepted => DropReason::NotAccepted,
         EncryptionCode::NxNotSupported => DropReason::NotSupported,
         _ => DropReason::InDoubt,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::frame::{HEADROOM, TAILROOM};
+
+    /// A frame of 100 octets with an IPv4 packet of this protocol, and what is read of it.
+    fn packet(protocol: u8, fragment: u8) -> (std::vec::Vec<u8>, Inner) {
+        let mut storage = std::vec![0x50; HEADROOM + 100 + TAILROOM];
+        let octets = &mut storage[HEADROOM..HEADROOM + 100];
+        octets[12..16].copy_from_slice(&[0x08, 0, 0x45, 0]);
+        octets[16..24].copy_from_slice(&[0, 86, 0, 1, 0, fragment, 64, protocol]);
+        let inner = parse::network(octets, parse::link(octets).unwrap()).unwrap();
+        (storage, inner)
+    }
+
+    #[test]
+    fn a_checksum_request_changes_nothing_that_was_decided_upon() {
+        for (protocol, fragment, first) in [(6, 0, 38), (17, 0, 38), (17, 9, 36), (1, 0, 36), (47, 0, 36)] {
+            for at in 0..=100 {
+                for csum_start in 0..=at {
+                    let (mut storage, inner) = packet(protocol, fragment);
+                    let before = storage.clone();
+                    let mut frame = Frame::new(&mut storage, HEADROOM, HEADROOM + 100).unwrap();
+                    let offload = Offload {
+                        needs_csum: true,
+                        csum_start,
+                        csum_offset: at - csum_start,
+                        ..Offload::default()
+                    };
+                    let result = complete_checksum(&inner, offload, &mut frame);
+                    let is_allowed = (first..=98).contains(&at);
+                    assert_eq!(result.is_ok(), is_allowed, "protocol {protocol}, field at {at}");
+                    assert!(is_allowed || storage == before);
+                    assert_eq!(
+                        storage[..HEADROOM + usize::from(first)],
+                        before[..HEADROOM + usize::from(first)]
+                    );
+                }
+            }
+        }
     }
 }

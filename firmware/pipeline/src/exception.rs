@@ -3,6 +3,7 @@
 
 use crate::egress::push_outer;
 use crate::frame::{Frame, Verdict};
+use crate::key_store::Keys;
 use crate::memory::Memory;
 use crate::nic::{Entropy, Nic};
 use crate::parse::{self, Outer};
@@ -107,9 +108,17 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         content_type: u8,
         frame: &mut Frame<'_>,
     ) -> Result<(u64, u64), DropReason> {
-        let peer = self.keys.peer(association).ok_or(DropReason::NoWriteSa)?;
-        let (template, sa) = (peer.template, peer.write.ok_or(DropReason::NoWriteSa)?);
-        let numbers = self.seal(sa, content_type, frame)?;
+        let underlay_mtu = self.tables.underlay_mtu();
+        let (peer, sa_id, sa) = self.keys.sealing(association).ok_or(DropReason::NoWriteSa)?;
+        let template = peer.template;
+        let Keys::Write(write) = &sa.keys else {
+            return Err(DropReason::NoWriteSa);
+        };
+        // Before a number is taken: the underlay would lose it, as outer datagrams may not be fragmented.
+        if template.ip_len(write.header_len() + frame.len() + write.trailer_len()) > underlay_mtu {
+            return Err(DropReason::PacketTooBig);
+        }
+        let numbers = self.seal(sa_id, content_type, frame)?;
         push_outer(&template, frame, 0, None)?;
         Ok(numbers)
     }

@@ -92,15 +92,34 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         }
     }
 
+    /// Writes what a flow did since its last record, if there is news and room.
+    fn log_continue(&mut self, flow: FlowId) -> bool {
+        let counters = *self.flows.counters(flow);
+        if counters.packets == counters.logged_packets
+            || !self.events.push(self.flow_event(flow, EventKind::FlowContinue))
+        {
+            return false;
+        }
+        let now_ns = self.now_ns;
+        let counters = self.flows.counters_mut(flow);
+        (counters.logged_packets, counters.logged_octets) = (counters.packets, counters.octets);
+        counters.logged_ns = now_ns;
+        true
+    }
+
     /// Replaces the decision of a flow. When that turns between letting it pass and denying it, the log hears of the end of one
     /// flow and the beginning of another.
     pub(crate) fn change_flow(&mut self, flow: FlowId, action: FlowAction) {
         let denies = action.kind == u8::from(ActionKind::Drop);
+        self.log_begin(flow);
         if denies == self.is_denied(flow) {
+            if !denies && self.flows.entry(flow).action.code != action.code {
+                // What was sent until now was sent under the old code.
+                self.log_continue(flow);
+            }
             self.flows.set_action(flow, action);
             return;
         }
-        self.log_begin(flow);
         if denies {
             let event = self.flow_event(flow, EventKind::FlowEnd);
             self.report(event);
@@ -156,15 +175,8 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
                 continue;
             }
             self.log_begin(flow);
-            let due =
-                self.now_ns.saturating_sub(counters.logged_ns) >= log_ns && counters.packets != counters.logged_packets;
-            if due && !self.is_denied(flow) && self.events.push(self.flow_event(flow, EventKind::FlowContinue)) {
-                let now_ns = self.now_ns;
-                let counters = self.flows.counters_mut(flow);
-                (counters.logged_packets, counters.logged_octets) = (counters.packets, counters.octets);
-                counters.logged_ns = now_ns;
-                worked = true;
-            }
+            let due = self.now_ns.saturating_sub(counters.logged_ns) >= log_ns;
+            worked |= due && !self.is_denied(flow) && self.log_continue(flow);
         }
         worked
     }

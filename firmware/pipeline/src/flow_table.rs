@@ -235,11 +235,15 @@ impl<M: Memory> FlowTable<M> {
     }
 }
 
-/// Whether two keys are equal, in whole words.
-#[inline]
-fn is_same(a: &FlowKey, b: &FlowKey) -> bool {
-    let (a, b): ([u64; 6], [u64; 6]) = (zerocopy::transmute!(*a), zerocopy::transmute!(*b));
-    a.iter().zip(&b).fold(0, |differing, (a, b)| differing | (a ^ b)) == 0
+/// Whether a key just read is that of an entry. Each field is loaded as wide as it was stored a moment ago, and without a branch: a
+/// load that spans several stores would wait until the last of them has reached the cache, behind all that the cipher wrote.
+#[inline(always)]
+fn is_same(entry: &FlowKey, key: &FlowKey) -> bool {
+    let wide = |octets: &[u8; 16]| u128::from_ne_bytes(*octets);
+    let addresses = (wide(&entry.src) ^ wide(&key.src)) | (wide(&entry.dst) ^ wide(&key.dst));
+    let ports = (entry.src_port ^ key.src_port) | (entry.dst_port ^ key.dst_port);
+    let rest = (entry.protocol ^ key.protocol) | (entry.flags ^ key.flags);
+    addresses == 0 && (entry.scope ^ key.scope) | u32::from(ports) | u32::from(rest) == 0
 }
 
 /// Bit per slot whose fingerprint equals `wanted`; compiles to a vector compare.

@@ -19,7 +19,20 @@ pub struct Index<M: Memory, K, V> {
     secret: [u8; 16],
 }
 
-impl<M: Memory, K: IntoBytes + Immutable + Eq + Copy, V: Copy> Index<M, K, V> {
+/// A key, and how it is hashed.
+pub trait Key: IntoBytes + Immutable + Eq + Copy {
+    /// Keyed hash. By default SipHash: no choice of keys, whoever makes it, lengthens the probes.
+    fn hash(&self, secret: &[u8; 16]) -> u64 {
+        let mut hasher = SipHasher13::new_with_key(secret);
+        hasher.write(self.as_bytes());
+        hasher.finish()
+    }
+}
+
+impl Key for u32 {}
+impl Key for [u8; 16] {}
+
+impl<M: Memory, K: Key, V: Copy> Index<M, K, V> {
     /// An empty map for up to `capacity` keys; `secret` keys its hash.
     pub fn new(memory: &mut M, capacity: usize, secret: [u8; 16]) -> Self {
         let slots = (capacity.max(1) * 2).next_power_of_two();
@@ -31,13 +44,13 @@ impl<M: Memory, K: IntoBytes + Immutable + Eq + Copy, V: Copy> Index<M, K, V> {
         }
     }
 
+    #[inline]
     fn home(&self, key: &K) -> usize {
-        let mut hasher = SipHasher13::new_with_key(&self.secret);
-        hasher.write(key.as_bytes());
         // The table's size is a power of two, so masking keeps the low bits of the hash.
-        hasher.finish() as usize & (self.slots.len() - 1)
+        key.hash(&self.secret) as usize & (self.slots.len() - 1)
     }
 
+    #[inline]
     fn find(&self, key: &K) -> Result<usize, usize> {
         let mask = self.slots.len() - 1;
         let mut slot = self.home(key);
@@ -57,12 +70,14 @@ impl<M: Memory, K: IntoBytes + Immutable + Eq + Copy, V: Copy> Index<M, K, V> {
     }
 
     /// Value of a key.
+    #[inline]
     #[must_use]
     pub fn get(&self, key: &K) -> Option<V> {
         self.find(key).ok().and_then(|slot| self.at(slot)).map(|(_, v)| v)
     }
 
     /// What stands in a slot.
+    #[inline]
     #[must_use]
     pub fn at(&self, slot: usize) -> Option<(K, V)> {
         self.slots.get(slot).copied().flatten()

@@ -116,8 +116,18 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         let opened = match read.open(now_ns, frame.octets_mut()) {
             Ok(opened) => opened,
             Err(error) => {
-                if error == OpenError::FailureLimit && sa.phase != SaPhase::Dead {
+                // Forgeries alone wear a key out: the host hears of it although no good record comes.
+                let asks_for_new = read.soft_limit() && !sa.soft_reported;
+                sa.soft_reported |= asks_for_new;
+                // A retiring SA has its end already, at which its keys are wiped.
+                let is_dead = error == OpenError::FailureLimit && sa.phase == SaPhase::Installed;
+                if is_dead {
                     sa.phase = SaPhase::Dead;
+                }
+                if asks_for_new {
+                    self.report_sa(EventKind::SaSoftLimit, sa_id);
+                }
+                if is_dead {
                     self.report_sa(EventKind::SaHardLimit, sa_id);
                 }
                 return Err(reason_of(error));

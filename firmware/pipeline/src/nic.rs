@@ -39,7 +39,8 @@ pub struct Nic<M: Memory, E: Entropy> {
     pub(crate) policy_epoch: u32,
     pub(crate) enabled: bool,
     pub(crate) sweep_at: usize,
-    pub(crate) control_budget: RateLimit,
+    /// What may go to the host or be answered, by who asks for it: none can use up another's.
+    pub(crate) budgets: Budgets,
     counters: [u64; COUNTERS],
     drops: [u64; DROP_REASONS],
 }
@@ -63,7 +64,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
             policy_epoch: 1,
             enabled: false,
             sweep_at: 0,
-            control_budget: RateLimit::default(),
+            budgets: Budgets::default(),
             counters: [0; COUNTERS],
             drops: [0; DROP_REASONS],
         };
@@ -290,6 +291,20 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     }
 }
 
+/// The budgets of the control traffic. Each has the device's rate: VMs that flood the host with requests, or strangers on the
+/// underlay that flood it with handshakes, delay no key change of those who are authenticated.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Budgets {
+    /// Packet-too-big answers to VMs.
+    pub(crate) answers: RateLimit,
+    /// Requests of VMs.
+    pub(crate) requests: RateLimit,
+    /// Handshake records of the wire: anybody's.
+    pub(crate) handshakes: RateLimit,
+    /// Opened control records.
+    pub(crate) control_records: RateLimit,
+}
+
 /// So many a second of device time.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct RateLimit {
@@ -307,7 +322,7 @@ impl RateLimit {
         if rate != 0 && self.used >= rate {
             return false;
         }
-        self.used += 1;
+        self.used = self.used.saturating_add(1);
         true
     }
 }

@@ -1,6 +1,7 @@
 //! Reading headers: a frame of a VM (before sealing or after opening) to its flow key, and a datagram of the wire to
 //! its outer addresses. Everything read here is hostile.
 
+use core::net::Ipv4Addr;
 use sealnic_abi::DropReason;
 use sealnic_abi::flow::FlowKey;
 use sealnic_abi::object::Address;
@@ -122,18 +123,22 @@ pub(crate) fn network(frame: &[u8], link: Link) -> Result<Inner, ParseError> {
     Ok(inner)
 }
 
+/// An IPv4 address with twelve zeros behind, in one piece: see `is_same` of the flow table.
+#[inline(always)]
+fn wide(address: Ipv4Addr) -> [u8; 16] {
+    u128::from(u32::from_le_bytes(address.octets())).to_le_bytes()
+}
+
 #[inline(always)]
 fn ipv4(packet: &[u8]) -> Result<Inner, ParseError> {
     let view = Ipv4Packet::new_checked(packet)?;
-    let mut key = FlowKey {
+    let key = FlowKey {
+        src: wide(view.src_addr()),
+        dst: wide(view.dst_addr()),
         protocol: view.protocol().0,
+        flags: if view.is_fragment() { FlowKey::FRAGMENT } else { 0 },
         ..FlowKey::ZERO
     };
-    key.src[..4].copy_from_slice(&view.src_addr().octets());
-    key.dst[..4].copy_from_slice(&view.dst_addr().octets());
-    if view.is_fragment() {
-        key.flags |= FlowKey::FRAGMENT;
-    }
     Ok(Inner {
         key,
         l3: 0,
@@ -226,8 +231,8 @@ pub(crate) fn outer(frame: &[u8], own_mac: &[u8; 6]) -> Result<Outer, DropReason
             if view.protocol() != IpProtocol::UDP {
                 return Err(DropReason::OuterNotOurs);
             }
-            src = Address::from(core::net::IpAddr::V4(view.src_addr()));
-            dst = Address::from(core::net::IpAddr::V4(view.dst_addr()));
+            src = Address::from_raw(wide(view.src_addr()), false);
+            dst = Address::from_raw(wide(view.dst_addr()), false);
             (ecn, l4, ip_len, pseudo) = (view.ecn(), view.header_len(), view.total_len(), view.pseudo_header());
         }
         EtherType::IPV6 => {
@@ -239,8 +244,8 @@ pub(crate) fn outer(frame: &[u8], own_mac: &[u8; 6]) -> Result<Outer, DropReason
             if view.next_header() != IpProtocol::UDP {
                 return Err(DropReason::OuterNotOurs);
             }
-            src = Address::from(core::net::IpAddr::V6(view.src_addr()));
-            dst = Address::from(core::net::IpAddr::V6(view.dst_addr()));
+            src = Address::from_raw(view.src_addr().octets(), true);
+            dst = Address::from_raw(view.dst_addr().octets(), true);
             (ecn, l4, ip_len) = (view.ecn(), ipv6::HEADER_LEN, view.total_len());
             let udp_len = u32::try_from(view.payload_len()).unwrap_or(0);
             pseudo =

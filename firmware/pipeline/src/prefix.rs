@@ -1,7 +1,7 @@
 //! Longest-prefix match per VNI: one exact-match table, probed once for each prefix length in use, longest first. Only
 //! the slow path asks; what it finds is cached in a flow entry.
 
-use crate::index::{Full, Index};
+use crate::index::{Full, Index, Key};
 use crate::memory::Memory;
 use sealnic_abi::object::Address;
 use zerocopy::{Immutable, IntoBytes};
@@ -16,6 +16,8 @@ pub struct PrefixKey {
     family: u8,
     reserved: [u8; 2],
 }
+
+impl Key for PrefixKey {}
 
 impl PrefixKey {
     /// A prefix; `None` when the family is unknown, the length too great, or octets past the prefix are not zero.

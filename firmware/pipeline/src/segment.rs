@@ -72,6 +72,10 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         let whole = frame.octets();
         let packet = Ipv4Packet::new_checked(&whole[inner.l3..]).map_err(|_| DropReason::Malformed)?;
         let (first_offset, more, payload) = (packet.fragment_offset(), packet.more_fragments(), packet.payload());
+        if payload.is_empty() {
+            // What is too long then is padding behind the packet: there is nothing to cut.
+            return Err(DropReason::PacketTooBig);
+        }
         let mut at = 0;
         while at < payload.len() {
             let options = Options::of(packet.options(), at == 0);

@@ -58,12 +58,11 @@ impl Toeplitz {
     #[inline]
     #[must_use]
     pub(crate) fn hash(&self, key: &FlowKey) -> u64 {
-        let mut octets = [0; 48];
-        octets.copy_from_slice(key.as_bytes());
+        let octets: &[u8; 48] = zerocopy::transmute_ref!(key);
         if key.flags & FlowKey::IPV6 == 0 {
-            self.octets(&octets, 0, SRC + 4) ^ self.octets(&octets, DST, DST + 4) ^ self.octets(&octets, TAIL, HASHED)
+            self.octets(octets, 0, SRC + 4) ^ self.octets(octets, DST, DST + 4) ^ self.octets(octets, TAIL, HASHED)
         } else {
-            self.octets(&octets, 0, HASHED)
+            self.octets(octets, 0, HASHED)
         }
     }
 
