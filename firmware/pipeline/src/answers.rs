@@ -341,3 +341,33 @@ fn is_icmp_error(inner: &Inner, frame: &[u8]) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::frame::{HEADROOM, TAILROOM};
+    use crate::testing::small_nic;
+
+    #[test]
+    fn a_flood_of_one_kind_leaves_the_others_their_budget() {
+        use HostFrameKind::{ControlRecord, Dhcp, Handshake};
+        let mut nic = small_nic();
+        let mut hand = |kind: HostFrameKind| {
+            let mut storage = std::vec![0; HEADROOM + 60 + TAILROOM];
+            let mut frame = Frame::new(&mut storage, HEADROOM, HEADROOM + 60).unwrap();
+            let header = HostFrame {
+                kind: kind.into(),
+                ..HostFrame::ZERO
+            };
+            nic.hand_to_host(&header, &mut frame)
+        };
+        // Without a configuration there is one of each a second.
+        for kind in [Dhcp, Handshake, ControlRecord] {
+            assert_eq!(hand(kind), Ok(Verdict::Host));
+            for _ in 0..5 {
+                assert_eq!(hand(kind), Err(DropReason::HostPoliced));
+            }
+        }
+    }
+}

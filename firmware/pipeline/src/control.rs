@@ -401,3 +401,34 @@ fn page<T: Copy + FromBytes, const N: usize>(
     }
     (count as u32, 0, items)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::small_nic;
+    use sealnic_abi::counter::DROP_COUNTER_BASE;
+
+    struct Nowhere;
+
+    impl Output for Nowhere {
+        fn emit(&mut self, _to: Destination, _frame: &[u8]) {}
+    }
+
+    #[test]
+    fn a_control_record_that_no_buffer_holds_is_accounted_for() {
+        let mut nic = small_nic();
+        nic.set_enabled(true);
+        let request = SealControlRecord {
+            content_len: 65,
+            content_type: 22,
+            ..SealControlRecord::ZERO
+        };
+        assert!(nic.seal_control_record(&request, &mut Nowhere).is_err());
+        let values = nic.counter_values().values;
+        let refused = DROP_COUNTER_BASE + usize::from(u8::from(DropReason::HostRefused));
+        assert_eq!(
+            (values[usize::from(u8::from(Counter::HostIn))], values[refused]),
+            (1, 1)
+        );
+    }
+}

@@ -195,3 +195,43 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         count
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::small_nic;
+    use sealnic_abi::EncryptionCode;
+
+    #[test]
+    fn frames_are_logged_under_the_code_they_were_sent_under() {
+        let mut nic = small_nic();
+        let action = |kind: ActionKind, code: EncryptionCode| FlowAction {
+            kind: kind.into(),
+            code: code.into(),
+            ..FlowAction::ZERO
+        };
+        let (sealed, clear) = (
+            action(ActionKind::Seal, EncryptionCode::X),
+            action(ActionKind::Clear, EncryptionCode::NxFallback),
+        );
+        let hash = nic.flows.hash(&FlowKey::ZERO);
+        let flow = nic.flows.insert(FlowKey::ZERO, hash, clear, 0).unwrap();
+        nic.log_begin(flow);
+        for (packets, next) in [(3, sealed), (3, sealed), (10, clear)] {
+            nic.flows.counters_mut(flow).packets = packets;
+            nic.change_flow(flow, next);
+        }
+        nic.flows.counters_mut(flow).packets = 11;
+        assert!(nic.end_flow(flow, false));
+        let log = core::array::from_fn(|_| nic.events.pop().map(|event| (event.kind, event.code, event.packets)));
+        let line = |kind: EventKind, action: FlowAction, packets| Some((kind.into(), action.code, packets));
+        let expected: [Option<(u8, u8, u64)>; 5] = [
+            line(EventKind::FlowBegin, clear, 0),
+            line(EventKind::FlowContinue, clear, 3),
+            line(EventKind::FlowContinue, sealed, 7),
+            line(EventKind::FlowEnd, clear, 1),
+            None,
+        ];
+        assert_eq!(log, expected);
+    }
+}
