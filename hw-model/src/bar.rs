@@ -152,7 +152,6 @@ impl Bar {
             self.file
                 .set_bits(Register::MailboxStatus, all, mailbox_status::DONE_MASK);
         } else {
-            self.request.zeroize();
             self.file
                 .set_bits(Register::MailboxStatus, all, mailbox_status::ERROR_MASK);
             self.file.set_field(
@@ -161,6 +160,8 @@ impl Bar {
                 MailboxError::BadLength as u32,
             );
         }
+        // All of it: a key may lie beyond the length that the doorbell told.
+        self.request.zeroize();
         self.file.set_bits(
             Register::IrqCause,
             irq_cause::MAILBOX_DONE_MASK,
