@@ -1,5 +1,6 @@
 //! The commands, one module each.
 
+pub(crate) mod bench;
 pub(crate) mod plan;
 pub(crate) mod run;
 pub(crate) mod selftest;
@@ -31,6 +32,9 @@ pub(crate) enum CommandError {
         /// Tests run.
         run: usize,
     },
+    /// A measurement failed.
+    #[error("nothing can be measured: {0}; this is a bug, please report it")]
+    Bench(String),
     /// The result can't be written.
     #[error("the output can't be written: {0}; check where it is sent")]
     Output(#[from] io::Error),

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use commands::{CommandError, plan, run, selftest};
+use commands::{CommandError, bench, plan, run, selftest};
 
 /// Software and models of the SealNIC: virtual networks encrypted by the NIC.
 #[derive(Debug, Parser)]
@@ -26,6 +26,7 @@ enum Command {
     Run(run::Args),
     Plan(plan::Args),
     Selftest(selftest::Args),
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Selftest(args) => selftest::run(&args),
+        Command::Bench(args) => bench::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

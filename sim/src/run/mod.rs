@@ -15,7 +15,7 @@ pub mod sender;
 pub mod summary;
 
 use crate::scenario::Scenario;
-use bring_up::{BroughtUp, bring_up};
+pub use bring_up::{BroughtUp, bring_up};
 use capture::{CaptureError, CaptureWriter, CapturedFrame};
 use network::{Network, Observed};
 use sealnic_abi::event::Event;
