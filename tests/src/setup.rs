@@ -197,6 +197,25 @@ impl Setup {
         self
     }
 
+    /// The least tables, for runs by the million.
+    #[must_use]
+    pub fn small(mut self) -> Self {
+        self.sizes = Sizes {
+            mappings: 32,
+            vnets: 4,
+            ports: 4,
+            port_addresses: 8,
+            associations: 4,
+            sas: 16,
+            exclusions: 4,
+            events: 32,
+            key_history: 64,
+            frame_len: 10_000,
+            ..self.sizes
+        };
+        self
+    }
+
     /// Provider address of a host.
     #[must_use]
     pub fn pa(&self, host: usize) -> IpAddr {
