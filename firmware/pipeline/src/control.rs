@@ -31,6 +31,10 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     /// Handles the request in one window and leaves the response in the other; returns the response's length, in octets.
     pub fn mailbox(&mut self, now_ns: u64, request: &mut [u8], response: &mut [u8], out: &mut dyn Output) -> usize {
         self.now_ns = self.now_ns.max(now_ns);
+        // SAs whose overlap is over give up their places before a new one asks.
+        while let Some(sa) = self.keys.expired(self.now_ns) {
+            self.remove_sa(sa);
+        }
         let len = self.answer_message(request, response, out);
         request.zeroize();
         len

@@ -128,6 +128,10 @@ impl Sa {
         let Keys::Write(write) = &mut self.keys else {
             return (Err(DropReason::NoWriteSa), None);
         };
+        // A shorter record may still have been within the limit; but the host was told that this is the end.
+        if self.phase == SaPhase::Dead {
+            return (Err(DropReason::NoWriteSa), None);
+        }
         let room = frame
             .push_back(write.trailer_len())
             .and_then(|()| frame.push_front(write.header_len()));
@@ -421,7 +425,8 @@ impl<M: Memory> KeyStore<M> {
             // Make before break: another association may serve the same pair.
             let other = self
                 .peers_from(0)
-                .find(|(_, peer)| pair_key(peer.config.local_vni, peer.config.peer_vni, &peer.config.peer_pa) == pair);
+                .filter(|(_, peer)| pair_key(peer.config.local_vni, peer.config.peer_vni, &peer.config.peer_pa) == pair)
+                .max_by_key(|(_, peer)| peer.write.is_some());
             if let Some((other, _)) = other {
                 self.by_pair.insert(pair, other).map_err(|_| Status::Full)?;
             }
