@@ -5,7 +5,7 @@ use crate::egress::complete_checksum;
 use crate::frame::{Frame, Offload, Output, Verdict};
 use crate::memory::Memory;
 use crate::nic::{Entropy, Nic};
-use crate::parse::Inner;
+use crate::parse::{Inner, is_link_local};
 use core::net::{IpAddr, Ipv6Addr};
 use sealnic_abi::event::{HostFrame, HostFrameKind};
 use sealnic_abi::object::{Address, Port};
@@ -64,7 +64,12 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
             .tables
             .port_of(port.vni, &address)
             .is_some_and(|owner| owner.port == port.port);
-        (target.kind != MappingKind::Unreachable && !own).then_some(EthernetAddress(target.peer_mac))
+        let reachable = match target.kind {
+            MappingKind::Vm => true,
+            MappingKind::Outside => !is_link_local(&address),
+            MappingKind::Unreachable => false,
+        };
+        (reachable && !own).then_some(EthernetAddress(target.peer_mac))
     }
 
     /// Sends a VM a frame of `len` octets that answers `request`: same VLAN tags, addresses turned round, and behind them

@@ -9,6 +9,7 @@ use crate::frame::{Frame, Offload, Output, Verdict};
 use crate::ingress::Arrival;
 use crate::memory::Memory;
 use crate::nic::{Entropy, Nic};
+use crate::parse::Inner;
 use core::hint::black_box;
 use sealnic_abi::{Counter, DropReason};
 
@@ -48,25 +49,28 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
 
     fn egress_burst(&mut self, now_ns: u64, port: u16, burst: &mut [Queued<'_>], out: &mut dyn Output) {
         let admitted = self.admit(port);
-        let mut readings: [Option<Result<Reading, DropReason>>; BURST] = [const { None }; BURST];
-        for (reading, queued) in readings.iter_mut().zip(&*burst) {
-            *reading = Some(match &admitted {
-                Ok(port) => self.read_egress(port, queued.frame.octets()),
+        let mut inners = [Inner::EMPTY; BURST];
+        let mut readings = [Err(DropReason::PortDown); BURST];
+        for ((reading, inner), queued) in readings.iter_mut().zip(&mut inners).zip(&*burst) {
+            *reading = match &admitted {
+                Ok(port) => self.read_egress(port, queued.frame.octets(), inner),
                 Err(reason) => Err(*reason),
-            });
+            };
         }
-        let hashes = || {
+        self.warm_flows(|| {
             readings.iter().filter_map(|reading| match reading {
-                Some(Ok(Reading::Ip { hash, .. })) => Some(*hash),
+                Ok(Reading::Ip { hash }) => Some(*hash),
                 _ => None,
             })
-        };
-        self.warm_flows(hashes);
-        for (reading, queued) in readings.iter().flatten().zip(burst) {
+        });
+        for ((reading, inner), queued) in readings.into_iter().zip(&inners).zip(burst) {
             self.enter(now_ns, Counter::VfIn);
             let result = match (&admitted, reading) {
-                (Ok(port), Ok(reading)) => self.act_egress(port, reading, queued.offload, &mut queued.frame, out),
-                (Err(reason), _) | (_, Err(reason)) => Err(*reason),
+                (Ok(port), Ok(reading)) => {
+                    self.act_egress(port, reading, inner, queued.offload, &mut queued.frame, out)
+                }
+                (Err(reason), _) => Err(*reason),
+                (_, Err(reason)) => Err(reason),
             };
             queued.verdict = self.finish(result, &mut queued.frame);
         }
@@ -81,23 +85,20 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     }
 
     fn ingress_burst(&mut self, now_ns: u64, burst: &mut [Queued<'_>]) {
-        let mut arrivals: [Option<Result<Arrival, DropReason>>; BURST] = [const { None }; BURST];
-        for (arrival, queued) in arrivals.iter_mut().zip(&mut *burst) {
+        let mut inners = [Inner::EMPTY; BURST];
+        let mut arrivals = [Ok(Arrival::Ended(Verdict::Consumed)); BURST];
+        for ((arrival, inner), queued) in arrivals.iter_mut().zip(&mut inners).zip(&mut *burst) {
             self.enter(now_ns, Counter::WireIn);
-            *arrival = Some(self.arrive(&mut queued.frame));
+            *arrival = self.arrive(&mut queued.frame, inner);
         }
-        let hashes = || {
+        self.warm_flows(|| {
             arrivals.iter().filter_map(|arrival| match arrival {
-                Some(Ok(Arrival::Inner { hash, .. })) => Some(*hash),
+                Ok(Arrival::Inner { hash, .. }) => Some(*hash),
                 _ => None,
             })
-        };
-        self.warm_flows(hashes);
-        for (arrival, queued) in arrivals.iter().flatten().zip(burst) {
-            let result = match arrival {
-                Ok(arrival) => self.deliver(arrival, queued.frame.len()),
-                Err(reason) => Err(*reason),
-            };
+        });
+        for ((arrival, inner), queued) in arrivals.into_iter().zip(&inners).zip(burst) {
+            let result = arrival.and_then(|arrival| self.deliver(arrival, inner, queued.frame.len()));
             queued.verdict = self.finish(result, &mut queued.frame);
         }
     }

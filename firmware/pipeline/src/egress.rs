@@ -14,7 +14,7 @@ use crate::frame::{Frame, Offload, Output, Segmentation, Verdict};
 use crate::key_store::{AssociationId, Keys, SaId};
 use crate::memory::Memory;
 use crate::nic::{Entropy, Nic};
-use crate::parse::{self, Inner};
+use crate::parse::{self, Inner, is_link_local};
 use sealnic_abi::flow::{ActionKind, FlowAction};
 use sealnic_abi::object::{AssociationState, Port};
 use sealnic_abi::{Capability, Counter, DropReason, EncryptionCode, Enforcement, MappingKind};
@@ -35,11 +35,12 @@ impl Flow {
 }
 
 /// What a frame of a VM is, before any table but that of the ports was asked.
+#[derive(Clone, Copy)]
 pub(crate) enum Reading {
     /// Address resolution; its packet lies at this offset.
     Arp { l3: usize },
-    /// An IP packet whose key is an egress key, and the key's hash.
-    Ip { inner: Inner, hash: u64 },
+    /// An IP packet; the hash is that of its egress key.
+    Ip { hash: u64 },
 }
 
 impl<M: Memory, E: Entropy> Nic<M, E> {
@@ -52,22 +53,24 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         out: &mut dyn Output,
     ) -> Result<Verdict, DropReason> {
         let port = self.admit(port)?;
-        let reading = self.read_egress(&port, frame.octets())?;
-        self.act_egress(&port, &reading, offload, frame, out)
+        let mut inner = Inner::EMPTY;
+        let reading = self.read_egress(&port, frame.octets(), &mut inner)?;
+        self.act_egress(&port, reading, &inner, offload, frame, out)
     }
 
-    /// Reads a frame of the VM behind a port. Changes nothing, and sees nothing that another frame's way could change.
+    /// Reads a frame of the VM behind a port, an IP packet into the empty `inner`. Changes nothing else, and sees nothing that
+    /// another frame's way could change.
     #[inline(always)]
-    pub(crate) fn read_egress(&self, port: &Port, octets: &[u8]) -> Result<Reading, DropReason> {
+    pub(crate) fn read_egress(&self, port: &Port, octets: &[u8], inner: &mut Inner) -> Result<Reading, DropReason> {
         let link = parse::link(octets)?;
         check_source_mac(port, octets)?;
         if link.ethertype == EtherType::ARP {
             return Ok(Reading::Arp { l3: link.l3 });
         }
-        let mut inner = parse::network(octets, link)?;
+        inner.read(octets, link)?;
         inner.key.scope = u32::from(port.port);
         let hash = self.flows.hash(&inner.key);
-        Ok(Reading::Ip { inner, hash })
+        Ok(Reading::Ip { hash })
     }
 
     /// Does with a frame what its reading calls for.
@@ -75,14 +78,15 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     pub(crate) fn act_egress(
         &mut self,
         port: &Port,
-        reading: &Reading,
+        reading: Reading,
+        inner: &Inner,
         offload: Offload,
         frame: &mut Frame<'_>,
         out: &mut dyn Output,
     ) -> Result<Verdict, DropReason> {
-        let (inner, hash) = match reading {
-            Reading::Arp { l3 } => return self.answer_arp(port, *l3, frame, out),
-            Reading::Ip { inner, hash } => (inner, *hash),
+        let hash = match reading {
+            Reading::Arp { l3 } => return self.answer_arp(port, l3, frame, out),
+            Reading::Ip { hash } => hash,
         };
         if let Some(verdict) = self.control_traffic(port, inner, offload, frame, out)? {
             return Ok(verdict);
@@ -274,6 +278,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         };
         match target.kind {
             MappingKind::Unreachable => Err(DropReason::NoMapping),
+            MappingKind::Outside if is_link_local(&inner.far_address(outgoing)) => Err(DropReason::NoMapping),
             // The peer's side has no meaning outside.
             MappingKind::Outside => Ok((situation(Relation::Outside, local), 0)),
             MappingKind::Vm => {
@@ -330,7 +335,9 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         let frame_len = frame.len();
         push_vxlan(frame, peer.config.peer_vni)?;
         let (sealed, event) = sa.seal(ContentType::APPLICATION_DATA.0, frame);
-        let src_port = peer.has_peer_cid().then(|| encap::entropy_port(flow.hash));
+        let src_port = peer
+            .has_peer_cid()
+            .then(|| encap::entropy_port(flow.hash, self.entropy_secret));
         let result = sealed.and_then(|_| push_outer(&peer.template, frame, inner.class, src_port));
         if let Some(kind) = event {
             self.report_sa(kind, sa_id);
@@ -380,7 +387,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
                 config.pa_v4
             },
             dst: target.pa,
-            src_port: encap::entropy_port(flow.hash),
+            src_port: encap::entropy_port(flow.hash, self.entropy_secret),
             dst_port: vxlan::UDP_PORT,
         })
         .ok_or(DropReason::InDoubt)?;

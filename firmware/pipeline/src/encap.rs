@@ -153,8 +153,11 @@ pub(crate) const fn record_overhead(header_len: usize, trailer_len: usize) -> us
     header_len + vxlan::HEADER_LEN + trailer_len
 }
 
-/// UDP source port that carries a flow's entropy (RFC 7348 section 5: the dynamic range).
+/// UDP source port that carries a flow's entropy (RFC 7348 section 5: the dynamic range). The hash is linear in its key, so its
+/// bits are not shown as they are: they are multiplied by a secret, and what is shown are middle bits of the product.
 #[inline]
-pub(crate) fn entropy_port(hash: u64) -> u16 {
-    0xc000 | (hash >> 48) as u16 & 0x3fff
+pub(crate) fn entropy_port(hash: u64, secret: u64) -> u16 {
+    let mixed = hash.wrapping_mul(secret | 1);
+    let mixed = (mixed ^ (mixed >> 29)).wrapping_mul(secret.rotate_left(31) | 1);
+    0xc000 | (mixed >> 41) as u16 & 0x3fff
 }

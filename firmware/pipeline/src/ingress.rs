@@ -37,28 +37,26 @@ pub(crate) enum Via {
 }
 
 /// What has become of a datagram once its record is open, before any flow was asked.
+#[derive(Clone, Copy)]
 pub(crate) enum Arrival {
     /// Its way has ended.
     Ended(Verdict),
-    /// A frame for a VM, read, with an ingress key and the key's hash.
-    Inner {
-        vni: u32,
-        via: Via,
-        inner: Inner,
-        hash: u64,
-    },
+    /// A frame for a VM of this VNet; the hash is that of its ingress key.
+    Inner { vni: u32, via: Via, hash: u64 },
 }
 
 impl<M: Memory, E: Entropy> Nic<M, E> {
     #[inline(always)]
     pub(crate) fn ingress(&mut self, frame: &mut Frame<'_>) -> Result<Verdict, DropReason> {
-        let arrival = self.arrive(frame)?;
-        self.deliver(&arrival, frame.len())
+        let mut inner = Inner::EMPTY;
+        let arrival = self.arrive(frame, &mut inner)?;
+        self.deliver(arrival, &inner, frame.len())
     }
 
-    /// All that comes before the flow table: afterwards the frame is the VM's, and nothing of it has been delivered.
+    /// All that comes before the flow table: afterwards the frame is the VM's, its packet is read into the empty `inner`, and
+    /// nothing of it has been delivered.
     #[inline(always)]
-    pub(crate) fn arrive(&mut self, frame: &mut Frame<'_>) -> Result<Arrival, DropReason> {
+    pub(crate) fn arrive(&mut self, frame: &mut Frame<'_>, inner: &mut Inner) -> Result<Arrival, DropReason> {
         let config = self.tables.config.as_ref().filter(|_| self.enabled);
         let config = config.ok_or(DropReason::OuterNotOurs)?;
         let outer = parse::outer(frame.octets(), &config.mac)?;
@@ -69,7 +67,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         if outer.dst_port == vxlan::UDP_PORT {
             frame.narrow(payload);
             let vni = pop_vxlan(frame)?;
-            return self.read_ingress(vni, Via::Clear { pa: outer.src }, outer.ecn, frame);
+            return self.read_ingress(vni, Via::Clear { pa: outer.src }, outer.ecn, frame, inner);
         }
         match self
             .keys
@@ -78,14 +76,20 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
             Claim::Handshake => self.punt_handshake(&outer, frame).map(Arrival::Ended),
             Claim::Protected(sa) => {
                 frame.narrow(payload);
-                self.arrive_in_record(sa, &outer, frame)
+                self.arrive_in_record(sa, &outer, frame, inner)
             }
         }
     }
 
     /// Opens a record, and only then looks inside.
     #[inline(always)]
-    fn arrive_in_record(&mut self, sa_id: SaId, outer: &Outer, frame: &mut Frame<'_>) -> Result<Arrival, DropReason> {
+    fn arrive_in_record(
+        &mut self,
+        sa_id: SaId,
+        outer: &Outer,
+        frame: &mut Frame<'_>,
+        inner: &mut Inner,
+    ) -> Result<Arrival, DropReason> {
         let (association, epoch, content_type, sequence) = self.open(sa_id, frame)?;
         let peer = self.keys.peer(association).ok_or(DropReason::UnknownAssociation)?;
         let local_vni = peer.config.local_vni;
@@ -98,7 +102,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
             return Err(DropReason::VniMismatch);
         }
         self.add(Counter::OpenedOctets, frame.len() as u64);
-        self.read_ingress(local_vni, Via::Record { association }, outer.ecn, frame)
+        self.read_ingress(local_vni, Via::Record { association }, outer.ecn, frame, inner)
     }
 
     /// Authenticates and decrypts in place, then commits the number to the replay window. The frame becomes the content.
@@ -179,24 +183,31 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
 
     /// Reads a frame for a VM of this VNet.
     #[inline(always)]
-    fn read_ingress(&self, vni: u32, via: Via, outer_ecn: u8, frame: &mut Frame<'_>) -> Result<Arrival, DropReason> {
+    fn read_ingress(
+        &self,
+        vni: u32,
+        via: Via,
+        outer_ecn: u8,
+        frame: &mut Frame<'_>,
+        inner: &mut Inner,
+    ) -> Result<Arrival, DropReason> {
         let malformed = |_| DropReason::InnerMalformed;
         let link = parse::link(frame.octets()).map_err(malformed)?;
-        let mut inner = parse::network(frame.octets(), link).map_err(malformed)?;
+        inner.read(frame.octets(), link).map_err(malformed)?;
         if outer_ecn & ecn::ECT_1 != 0 {
-            propagate_congestion(frame, &inner, outer_ecn)?;
+            propagate_congestion(frame, inner, outer_ecn)?;
         }
-        let hash = self.key_ingress(vni, via, &mut inner);
-        Ok(Arrival::Inner { vni, via, inner, hash })
+        let hash = self.key_ingress(vni, via, inner);
+        Ok(Arrival::Inner { vni, via, hash })
     }
 
     /// Delivers what has arrived, if its flow may be.
     #[inline(always)]
-    pub(crate) fn deliver(&mut self, arrival: &Arrival, frame_len: usize) -> Result<Verdict, DropReason> {
+    pub(crate) fn deliver(&mut self, arrival: Arrival, inner: &Inner, frame_len: usize) -> Result<Verdict, DropReason> {
         match arrival {
-            Arrival::Ended(verdict) => Ok(*verdict),
-            Arrival::Inner { vni, via, inner, hash } => {
-                let flow = self.ingress_flow(*vni, *via, inner, *hash, frame_len, EncryptionCode::X.into())?;
+            Arrival::Ended(verdict) => Ok(verdict),
+            Arrival::Inner { vni, via, hash } => {
+                let flow = self.ingress_flow(vni, via, inner, hash, frame_len, EncryptionCode::X.into())?;
                 carry_out(&flow)
             }
         }

@@ -34,6 +34,8 @@ pub struct Nic<M: Memory, E: Entropy> {
     pub(crate) entropy: E,
     pub(crate) sizes: Sizes,
     pub(crate) generation: u64,
+    /// Hides the flow hash behind the source ports that come from it.
+    pub(crate) entropy_secret: u64,
     pub(crate) now_ns: u64,
     /// Entries of an older epoch are decided again.
     pub(crate) policy_epoch: u32,
@@ -50,6 +52,8 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     pub fn new(memory: &mut M, sizes: &Sizes, mut entropy: E) -> Self {
         let mut secret = [0; 16];
         entropy.fill(&mut secret);
+        let mut entropy_secret = [0; 8];
+        entropy.fill(&mut entropy_secret);
         let mut nic = Self {
             tables: Tables::new(memory, sizes, secret),
             keys: KeyStore::new(memory, sizes, secret),
@@ -60,6 +64,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
             entropy,
             sizes: *sizes,
             generation: 0,
+            entropy_secret: u64::from_le_bytes(entropy_secret),
             now_ns: 0,
             policy_epoch: 1,
             enabled: false,

@@ -1,6 +1,7 @@
 //! Reading headers: a frame of a VM (before sealing or after opening) to its flow key, and a datagram of the wire to
 //! its outer addresses. Everything read here is hostile.
 
+use core::net::IpAddr;
 use core::net::Ipv4Addr;
 use sealnic_abi::DropReason;
 use sealnic_abi::flow::FlowKey;
@@ -77,6 +78,88 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
+    /// Nothing read yet.
+    pub(crate) const EMPTY: Self = Self {
+        key: FlowKey::ZERO,
+        l3: 0,
+        l4: 0,
+        ip_len: 0,
+        class: 0,
+        dont_fragment: false,
+        closing: false,
+        later_fragment: false,
+    };
+
+    /// Reads the IP packet behind a link header into an empty one, where it lies; after an error it holds nothing of use. The key's
+    /// scope and the flags that tell direction and sealing are the caller's.
+    #[inline(always)]
+    pub(crate) fn read(&mut self, frame: &[u8], link: Link) -> Result<(), ParseError> {
+        let packet = frame.get(link.l3..).ok_or(ParseError::Malformed)?;
+        match link.ethertype {
+            EtherType::IPV4 => self.read_ipv4(packet)?,
+            EtherType::IPV6 => self.read_ipv6(packet)?,
+            _ => return Err(ParseError::NotIp),
+        }
+        if !self.is_fragment() {
+            self.read_transport(&packet[..self.ip_len])?;
+        }
+        self.l3 += link.l3;
+        self.l4 += link.l3;
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn read_ipv4(&mut self, packet: &[u8]) -> Result<(), ParseError> {
+        let view = Ipv4Packet::new_checked(packet)?;
+        self.key.src = wide(view.src_addr());
+        self.key.dst = wide(view.dst_addr());
+        self.key.protocol = view.protocol().0;
+        self.key.flags = if view.is_fragment() { FlowKey::FRAGMENT } else { 0 };
+        self.l4 = view.header_len();
+        self.ip_len = view.total_len();
+        self.class = view.dscp() << 2 | view.ecn();
+        self.dont_fragment = view.dont_fragment();
+        self.later_fragment = view.fragment_offset() != 0;
+        Ok(())
+    }
+
+    #[inline]
+    fn read_ipv6(&mut self, packet: &[u8]) -> Result<(), ParseError> {
+        let view = Ipv6Packet::new_checked(packet)?;
+        let upper = ipv6ext::walk(view.next_header(), view.payload()).map_err(|_| ParseError::Malformed)?;
+        let fragment = if upper.fragment.is_some() { FlowKey::FRAGMENT } else { 0 };
+        self.key.src = view.src_addr().octets();
+        self.key.dst = view.dst_addr().octets();
+        self.key.protocol = upper.protocol.0;
+        self.key.flags = FlowKey::IPV6 | fragment;
+        self.l4 = ipv6::HEADER_LEN + upper.offset;
+        self.ip_len = view.total_len();
+        self.class = view.dscp() << 2 | view.ecn();
+        self.dont_fragment = true;
+        self.later_fragment = !upper.has_header();
+        Ok(())
+    }
+
+    /// Ports, where the protocol has some. ICMP must show its type, code and checksum at least.
+    #[inline(always)]
+    fn read_transport(&mut self, packet: &[u8]) -> Result<(), ParseError> {
+        let segment = packet.get(self.l4..).ok_or(ParseError::Malformed)?;
+        match self.protocol() {
+            IpProtocol::TCP => {
+                let tcp = TcpSegment::new_checked(segment).map_err(|_| ParseError::Malformed)?;
+                (self.key.src_port, self.key.dst_port) = (tcp.src_port(), tcp.dst_port());
+                self.closing = tcp.flags().contains(TcpFlags::FIN) || tcp.flags().contains(TcpFlags::RST);
+            }
+            IpProtocol::UDP => {
+                let udp = UdpPacket::new_header(segment).map_err(|_| ParseError::Malformed)?;
+                (self.key.src_port, self.key.dst_port) = (udp.src_port(), udp.dst_port());
+            }
+            IpProtocol::ICMP | IpProtocol::ICMPV6 if segment.len() < 4 => return Err(ParseError::Malformed),
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// Whether source and destination are IPv6 addresses.
     #[inline]
     #[must_use]
@@ -93,6 +176,15 @@ impl Inner {
         self.key.flags & FlowKey::FRAGMENT != 0
     }
 
+    /// The far end's address, of a packet that leaves or that arrives.
+    pub(crate) fn far_address(&self, outgoing: bool) -> Address {
+        if outgoing {
+            self.key.dst_address()
+        } else {
+            self.key.src_address()
+        }
+    }
+
     /// Destination that no VNet carries: multicast, or IPv4's limited broadcast.
     #[inline]
     pub(crate) fn is_group_addressed(&self) -> bool {
@@ -105,21 +197,19 @@ impl Inner {
     }
 }
 
-/// Reads the IP packet behind a link header.
-#[inline(always)]
-pub(crate) fn network(frame: &[u8], link: Link) -> Result<Inner, ParseError> {
-    let packet = frame.get(link.l3..).ok_or(ParseError::Malformed)?;
-    let mut inner = match link.ethertype {
-        EtherType::IPV4 => ipv4(packet)?,
-        EtherType::IPV6 => ipv6(packet)?,
-        _ => return Err(ParseError::NotIp),
-    };
-    if !inner.is_fragment() {
-        let packet = &packet[..inner.ip_len];
-        transport(&mut inner, packet)?;
+/// Addresses that mean something on one link or in one host only, and so are never outside: 169.254/16, 127/8, fe80::/10, ::1.
+pub(crate) fn is_link_local(address: &Address) -> bool {
+    match address.to_ip() {
+        Some(IpAddr::V4(ip)) => ip.is_link_local() || ip.is_loopback(),
+        Some(IpAddr::V6(ip)) => ip.is_unicast_link_local() || ip.is_loopback(),
+        None => false,
     }
-    inner.l3 += link.l3;
-    inner.l4 += link.l3;
+}
+
+/// Reads the IP packet behind a link header.
+pub(crate) fn network(frame: &[u8], link: Link) -> Result<Inner, ParseError> {
+    let mut inner = Inner::EMPTY;
+    inner.read(frame, link)?;
     Ok(inner)
 }
 
@@ -127,71 +217,6 @@ pub(crate) fn network(frame: &[u8], link: Link) -> Result<Inner, ParseError> {
 #[inline(always)]
 fn wide(address: Ipv4Addr) -> [u8; 16] {
     u128::from(u32::from_le_bytes(address.octets())).to_le_bytes()
-}
-
-#[inline(always)]
-fn ipv4(packet: &[u8]) -> Result<Inner, ParseError> {
-    let view = Ipv4Packet::new_checked(packet)?;
-    let key = FlowKey {
-        src: wide(view.src_addr()),
-        dst: wide(view.dst_addr()),
-        protocol: view.protocol().0,
-        flags: if view.is_fragment() { FlowKey::FRAGMENT } else { 0 },
-        ..FlowKey::ZERO
-    };
-    Ok(Inner {
-        key,
-        l3: 0,
-        l4: view.header_len(),
-        ip_len: view.total_len(),
-        class: view.dscp() << 2 | view.ecn(),
-        dont_fragment: view.dont_fragment(),
-        closing: false,
-        later_fragment: view.fragment_offset() != 0,
-    })
-}
-
-#[inline]
-fn ipv6(packet: &[u8]) -> Result<Inner, ParseError> {
-    let view = Ipv6Packet::new_checked(packet)?;
-    let upper = ipv6ext::walk(view.next_header(), view.payload()).map_err(|_| ParseError::Malformed)?;
-    let fragment = if upper.fragment.is_some() { FlowKey::FRAGMENT } else { 0 };
-    Ok(Inner {
-        key: FlowKey {
-            protocol: upper.protocol.0,
-            flags: FlowKey::IPV6 | fragment,
-            src: view.src_addr().octets(),
-            dst: view.dst_addr().octets(),
-            ..FlowKey::ZERO
-        },
-        l3: 0,
-        l4: ipv6::HEADER_LEN + upper.offset,
-        ip_len: view.total_len(),
-        class: view.dscp() << 2 | view.ecn(),
-        dont_fragment: true,
-        closing: false,
-        later_fragment: !upper.has_header(),
-    })
-}
-
-/// Ports, where the protocol has some. ICMP must show its type, code and checksum at least.
-#[inline(always)]
-fn transport(inner: &mut Inner, packet: &[u8]) -> Result<(), ParseError> {
-    let segment = packet.get(inner.l4..).ok_or(ParseError::Malformed)?;
-    match inner.protocol() {
-        IpProtocol::TCP => {
-            let tcp = TcpSegment::new_checked(segment).map_err(|_| ParseError::Malformed)?;
-            (inner.key.src_port, inner.key.dst_port) = (tcp.src_port(), tcp.dst_port());
-            inner.closing = tcp.flags().contains(TcpFlags::FIN) || tcp.flags().contains(TcpFlags::RST);
-        }
-        IpProtocol::UDP => {
-            let udp = UdpPacket::new_header(segment).map_err(|_| ParseError::Malformed)?;
-            (inner.key.src_port, inner.key.dst_port) = (udp.src_port(), udp.dst_port());
-        }
-        IpProtocol::ICMP | IpProtocol::ICMPV6 if segment.len() < 4 => return Err(ParseError::Malformed),
-        _ => {}
-    }
-    Ok(())
 }
 
 /// Outer headers of a datagram of the wire.
