@@ -217,7 +217,7 @@ abi_struct! {
         flow_idle_ms: u32,
         /// Interval of continuing flow-log records, in milliseconds.
         flow_log_ms: u32,
-        /// Greatest number of packet-too-big and neighbour answers a second, and of frames handed to the host a second; 0 for no limit.
+        /// Greatest number a second of packet-too-big answers, of DHCP frames, of handshake records and of control records handed to the host, each; 0 for no limit.
         control_rate: u32,
         /// Length of connection ids that peers send to this device, in octets (0 to 20, default 8).
         cid_len: u8,

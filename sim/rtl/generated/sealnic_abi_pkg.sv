@@ -563,7 +563,7 @@ package sealnic_abi_pkg;
         logic [10:0][7:0] reserved;
         // Length of connection ids that peers send to this device, in octets (0 to 20, default 8).
         logic [7:0] cid_len;
-        // Greatest number of packet-too-big and neighbour answers a second, and of frames handed to the host a second; 0 for no limit.
+        // Greatest number a second of packet-too-big answers, of DHCP frames, of handshake records and of control records handed to the host, each; 0 for no limit.
         logic [31:0] control_rate;
         // Interval of continuing flow-log records, in milliseconds.
         logic [31:0] flow_log_ms;
