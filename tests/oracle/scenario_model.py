@@ -190,7 +190,11 @@ class Scenario:
     def destination(self, vnet, address):
         """A VM, `OUTSIDE`, `UNREACHABLE`, or None: what the mappings of `vnet` say of `address`."""
         values, _ = vnet.mappings.find(address)
-        return values[0] if values else None
+        found = values[0] if values else None
+        # Addresses of one link or one host are never outside.
+        if found == OUTSIDE and (address.is_link_local or address.is_loopback):
+            return UNREACHABLE
+        return found
 
     def record_overhead(self):
         """Octets that sealing adds to a VM's frame, outer IP header included (design: section 4's table)."""
