@@ -110,3 +110,236 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         black_box(hashes().fold(0, |sum, hash| sum ^ self.flows.warm_displaced(hash)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::frame::{Destination, HEADROOM, TAILROOM};
+    use crate::memory::Sizes;
+    use crate::testing::{HeapMemory, Sevens};
+    use core::net::{IpAddr, Ipv4Addr};
+    use sealnic_abi::object::{
+        Address, Association, AssociationState, DeviceConfig, Direction, DtlsVersion, Mapping, Port, PortAddress,
+        SaInstall, Vnet,
+    };
+    use std::vec::Vec;
+    use zerocopy::FromZeros;
+
+    type TestNic = Nic<HeapMemory, Sevens>;
+    const CIDS: [[u8; 4]; 2] = [*b"id-a", *b"id-b"];
+
+    fn address(net: u8, host: usize) -> Address {
+        Address::from(IpAddr::V4(Ipv4Addr::new(10, net, 0, host as u8)))
+    }
+
+    /// The device of host 0 or 1: one VM, whose peer is the other's.
+    fn device(host: usize) -> TestNic {
+        let sizes = Sizes {
+            flows: 1_024,
+            key_history: 4,
+            ..Sizes::default()
+        };
+        let (mut nic, peer) = (Nic::new(&mut HeapMemory, &sizes, Sevens), 1 - host);
+        let mac = |kind, host| [2, 0, 0, 0, kind, host as u8];
+        let config = DeviceConfig {
+            pa_v4: address(0, host),
+            mac: mac(0, host),
+            next_hop_mac: mac(0, peer),
+            underlay_mtu: 600,
+            dtls_port: 4433,
+            flow_idle_ms: 1_000,
+            flow_log_ms: 1_000,
+            cid_len: 4,
+            ..DeviceConfig::ZERO
+        };
+        let vnet = Vnet {
+            vni: 5,
+            encryption: 1,
+            enforcement: 1,
+            ..Vnet::ZERO
+        };
+        let port = Port {
+            vni: 5,
+            mtu: 1_500,
+            mac: mac(1, host),
+            up: 1,
+            ..Port::ZERO
+        };
+        let own = PortAddress {
+            prefix: address(1, host),
+            prefix_len: 32,
+            ..PortAddress::ZERO
+        };
+        let mapping = Mapping {
+            src_vni: 5,
+            dst_vni: 5,
+            prefix: address(1, peer),
+            pa: address(0, peer),
+            prefix_len: 32,
+            ..Mapping::ZERO
+        };
+        let mut association = Association {
+            local_vni: 5,
+            peer_vni: 5,
+            local_pa: address(0, host),
+            peer_pa: address(0, peer),
+            local_port: 4433,
+            peer_port: 4433,
+            version: DtlsVersion::Dtls13.into(),
+            state: AssociationState::Ready.into(),
+            peer_cid_len: 4,
+            local_cid_len: 4,
+            replay_window: 64,
+            ..Association::ZERO
+        };
+        association.peer_cid[..4].copy_from_slice(&CIDS[peer]);
+        association.local_cid[..4].copy_from_slice(&CIDS[host]);
+        nic.tables.configure(&config).unwrap();
+        nic.tables.set_vnet(&vnet).unwrap();
+        nic.tables.set_port(&port).unwrap();
+        nic.tables.add_port_address(&own).unwrap();
+        nic.tables.set_mapping(&mapping, 0).unwrap();
+        nic.keys.set_association(&association, &config).unwrap();
+        for (sa, direction, sender) in [(0, Direction::Write, host), (1, Direction::Read, peer)] {
+            let mut install = SaInstall::new_zeroed();
+            (install.sa, install.direction) = (sa, direction.into());
+            (install.epoch, install.soft_packets) = (3, 500);
+            (install.key[0], install.sn_key[0]) = (1 + sender as u8, 3 + sender as u8);
+            nic.keys.install(&install, 0).unwrap();
+        }
+        nic.keys.activate(0).unwrap();
+        nic.set_enabled(true);
+        nic
+    }
+
+    /// A frame of the VM of host 0: now and then spoofed, to nobody, too long, cut off, for everybody, or ARP.
+    fn vm_frame(random: &mut impl FnMut(usize) -> usize) -> Vec<u8> {
+        let len = if random(9) == 0 { 700 } else { 60 + random(40) };
+        let mut frame = std::vec![0x33; len];
+        frame[..14].copy_from_slice(&[2, 0, 0, 0, 1, 1, 2, 0, 0, 0, 1, 0, 8, 0]);
+        let ip_len = (len - 14) as u16;
+        frame[14..18].copy_from_slice(&[0x45, 0, (ip_len >> 8) as u8, ip_len as u8]);
+        frame[20..24].copy_from_slice(&[0x40, 0, 64, 17]);
+        frame[26..30].copy_from_slice(&[10, 1, 0, 0]);
+        frame[30..34].copy_from_slice(&[10, 1, 0, 1]);
+        frame[34..38].copy_from_slice(&[0x80, random(30) as u8, 0, 80]);
+        match random(24) {
+            0 => frame[11] = 9,
+            1 => frame[29] = 9,
+            2 => frame[33] = 9,
+            3 => frame.truncate(20 + random(20)),
+            4 => frame[0] = 0xff,
+            5 => frame[13] = 6,
+            6 => frame[15] = random(4) as u8,
+            _ => {}
+        }
+        frame
+    }
+
+    #[derive(Default)]
+    struct Collected(Vec<(Destination, Vec<u8>)>);
+
+    impl Output for Collected {
+        fn emit(&mut self, to: Destination, frame: &[u8]) {
+            self.0.push((to, frame.to_vec()));
+        }
+    }
+
+    fn in_buffer(frame: &[u8]) -> Vec<u8> {
+        let mut buffer = std::vec![0; HEADROOM + frame.len() + TAILROOM];
+        buffer[HEADROOM..HEADROOM + frame.len()].copy_from_slice(frame);
+        buffer
+    }
+
+    /// What is left of each frame: verdict, place, buffer.
+    type Left = Vec<(Verdict, core::ops::Range<usize>, Vec<u8>)>;
+
+    fn one_by_one(frames: &[Vec<u8>], mut enter: impl FnMut(&mut Frame<'_>) -> Verdict) -> Left {
+        let way = |octets: &Vec<u8>| {
+            let mut buffer = in_buffer(octets);
+            let mut frame = Frame::new(&mut buffer, HEADROOM, HEADROOM + octets.len()).unwrap();
+            let (verdict, range) = (enter(&mut frame), frame.range());
+            (verdict, range, buffer)
+        };
+        frames.iter().map(way).collect()
+    }
+
+    fn together(frames: &[Vec<u8>], enter: impl FnOnce(&mut [Queued<'_>])) -> Left {
+        let mut buffers: Vec<Vec<u8>> = frames.iter().map(|frame| in_buffer(frame)).collect();
+        let mut queued = Vec::new();
+        for (buffer, octets) in buffers.iter_mut().zip(frames) {
+            let frame = Frame::new(buffer, HEADROOM, HEADROOM + octets.len()).unwrap();
+            queued.push(Queued::new(frame, Offload::default()));
+        }
+        enter(&mut queued);
+        let ends: Vec<_> = queued.iter().map(|q| (q.verdict, q.frame.range())).collect();
+        let whole = ends.into_iter().zip(buffers);
+        whole
+            .map(|((verdict, range), buffer)| (verdict, range, buffer))
+            .collect()
+    }
+
+    /// All events, in an order that does not depend on who came first.
+    fn events(nic: &mut TestNic) -> Vec<std::string::String> {
+        let mut events: Vec<_> = core::iter::from_fn(|| nic.events.pop())
+            .map(|event| std::format!("{event:?}"))
+            .collect();
+        events.sort();
+        events
+    }
+
+    #[test]
+    fn a_burst_leaves_what_its_frames_would_have_left_one_by_one() {
+        let mut state = 12_345u64;
+        let mut random = |below: usize| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) as usize % below
+        };
+        let (mut single, mut bursting) = ([device(0), device(1)], [device(0), device(1)]);
+        let (mut delivered, mut dropped) = (0, 0);
+        for round in 0..200 {
+            let now_ns = round * 1_000;
+            let frames: Vec<Vec<u8>> = (0..1 + random(70)).map(|_| vm_frame(&mut random)).collect();
+            let (mut out, mut burst_out) = (Collected::default(), Collected::default());
+            let sealed = one_by_one(&frames, |frame| {
+                single[0].from_vf(now_ns, 0, Offload::default(), frame, &mut out)
+            });
+            let burst = together(&frames, |frames| {
+                bursting[0].from_vf_burst(now_ns, 0, frames, &mut burst_out);
+            });
+            assert_eq!(sealed, burst);
+            assert_eq!(out.0, burst_out.0);
+            // What the other host gets: some of it late, twice, or damaged.
+            let mut datagrams: Vec<Vec<u8>> = sealed
+                .into_iter()
+                .filter(|(verdict, ..)| *verdict == Verdict::WireSealed)
+                .map(|(_, range, buffer)| buffer[range].to_vec())
+                .collect();
+            for _ in 0..datagrams.len() / 4 {
+                let (a, b) = (random(datagrams.len()), random(datagrams.len()));
+                match random(3) {
+                    0 => datagrams.swap(a, b),
+                    1 => datagrams[a] = datagrams[b].clone(),
+                    _ => {
+                        let at = random(datagrams[a].len());
+                        datagrams[a][at] ^= 1 << random(8);
+                    }
+                }
+            }
+            let left = one_by_one(&datagrams, |frame| single[1].from_wire(now_ns, frame));
+            let burst = together(&datagrams, |frames| bursting[1].from_wire_burst(now_ns, frames));
+            assert_eq!(left, burst);
+            delivered += left.iter().filter(|(verdict, ..)| *verdict == Verdict::Vf(0)).count();
+            dropped += left.len() - left.iter().filter(|(verdict, ..)| *verdict == Verdict::Vf(0)).count();
+            for host in 0..2 {
+                assert_eq!(single[host].counter_values(), bursting[host].counter_values());
+                assert_eq!(events(&mut single[host]), events(&mut bursting[host]));
+            }
+        }
+        assert!(
+            delivered > 2_000 && dropped > 200,
+            "{delivered} delivered, {dropped} dropped"
+        );
+    }
+}
