@@ -9,7 +9,7 @@ import argparse
 import json
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -56,6 +56,8 @@ class Run:
     summary: dict
     directory: Path
     impaired: bool
+    arrived: set = field(default_factory=set)
+    """Indexes of frames that reached a VM."""
 
 
 def same_frame(original, got, at):
@@ -119,6 +121,7 @@ def check_vm(run, report, name):
             generated.append(packet.data)
         else:
             delivered.append((int(labels[0][6:]), packet.data))
+    run.arrived.update(index for index, _ in delivered)
     expected = [f for f in run.fates if f.receiver == name and f.kind in ("sealed", "clear", "local", "fragmented")]
     by_index = {fate.index: fate for fate in expected}
     for index in dict.fromkeys(i for i, _ in delivered if i not in by_index):
@@ -190,6 +193,10 @@ def check_summary(run, report, generated):
     for reason in sorted(set(expected["drops"]) | set(drops)):
         if not run.impaired or reason in expected["drops"]:
             report.equal("summary", f"drops.{reason}", expected["drops"].get(reason, 0), drops.get(reason, 0))
+    if not cut:
+        report.equal("summary", "frames.delivered", len(run.arrived), frames.get("delivered"))
+    ends = ("sealed", "clear", "local", "consumed", "host", "dropped", "lost")
+    report.equal("summary", "frames.submitted by fate", frames.get("submitted"), sum(frames.get(name, 0) for name in ends))
     if not cut:
         report.equal("summary", "frames.generated", generated, frames.get("generated"))
     a = accounting

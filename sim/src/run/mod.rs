@@ -5,6 +5,7 @@
 //! * [`bring_up`](mod@bring_up): NICs ready for traffic
 //! * [`network`]: the hosts on their wire
 //! * [`keys`]: static keys of a run
+//! * `sight`: what was seen of a frame, and its fate
 //! * [`summary`]: what a run says about itself
 
 pub mod bring_up;
@@ -12,23 +13,25 @@ pub mod capture;
 pub mod keys;
 pub mod network;
 pub mod sender;
+mod sight;
 pub mod summary;
 
 use crate::scenario::Scenario;
 pub use bring_up::{BroughtUp, bring_up};
 use capture::{CaptureError, CaptureWriter, CapturedFrame};
-use network::{Network, Observed};
+use network::{Ending, Network, Observed, is_answer};
+use sealnic_abi::DropReason;
 use sealnic_abi::event::Event;
-use sealnic_abi::{Counter, DropReason};
 use sealnic_driver::flow_log::{FlowLogConfig, FlowLogFile};
 use sealnic_driver::{CounterSnapshot, FlowLog, RunId};
 use sealnic_hw_model::Packet;
 use sealnic_hw_model::middleware::Impairments;
 use sealnic_wire::{EthernetFrame, UdpPacket, vxlan};
 use sender::Senders;
+use sight::Sight;
 use std::fs;
 use std::path::{Path, PathBuf};
-use summary::{Accounting, Fate, FrameFate, Frames, Summary, VmFrames};
+use summary::{Accounting, FrameFate, Frames, Summary, VmFrames};
 
 /// Frames after which waiting events are taken from the devices.
 const DRAIN_INTERVAL: usize = 256;
@@ -128,35 +131,35 @@ pub fn run(scenario: &Scenario, options: &RunOptions, progress: &mut dyn Progres
         .as_ref()
         .ok_or_else(|| RunError::NoTraffic(scenario.name.clone()))?;
     let frames = capture::read(&traffic.capture)?;
-    let mut run = Run::prepare(scenario, options)?;
+    let mut run = Run::prepare(scenario, options, &frames)?;
     let senders = Senders::new(scenario);
     for (index, frame) in frames.iter().enumerate() {
-        run.carry(index, frame, senders.of(&frame.octets))?;
+        run.carry(index, senders.of(&frame.octets))?;
         if index % DRAIN_INTERVAL == 0 {
             run.take_events()?;
             progress.frames(index, frames.len());
         }
     }
     progress.frames(frames.len(), frames.len());
-    run.finish(frames.last().map_or(0, |frame| frame.time_ns))
+    run.finish()
 }
 
 /// A run under way.
 struct Run<'a> {
     scenario: &'a Scenario,
     options: &'a RunOptions,
+    /// The capture.
+    capture: &'a [CapturedFrame],
+    /// What was seen of each of its frames so far.
+    sights: Vec<Sight>,
     network: Network,
     run_id: RunId,
     flow_logs: Vec<FlowLog>,
     /// Index of the VM behind each port, by host.
     vms_by_port: Vec<Vec<Option<usize>>>,
     outputs: Option<Outputs>,
-    frames: Frames,
     vms: Vec<VmFrames>,
     wire: summary::WireSummary,
-    /// Counters as of the last frame that came to no visible end.
-    last: Vec<CounterSnapshot>,
-    fates: Vec<FrameFate>,
     now_ns: u64,
 }
 
@@ -166,34 +169,21 @@ struct Outputs {
     vms: Vec<CaptureWriter>,
 }
 
-/// What was seen of one frame.
-#[derive(Default)]
-struct Sight {
-    sealed: bool,
-    clear: bool,
-    left: bool,
-    punted: bool,
-    receiver: Option<usize>,
-    damaged: bool,
-}
-
 impl<'a> Run<'a> {
-    fn prepare(scenario: &'a Scenario, options: &'a RunOptions) -> Result<Self, RunError> {
+    fn prepare(
+        scenario: &'a Scenario,
+        options: &'a RunOptions,
+        capture: &'a [CapturedFrame],
+    ) -> Result<Self, RunError> {
         let BroughtUp {
-            mut network,
+            network,
             states,
             run_id,
         } = bring_up(scenario, options)?;
-        let mut last = Vec::new();
         let mut flow_logs = Vec::new();
         let mut vms_by_port = Vec::new();
-        for (index, host) in scenario.hosts.iter().enumerate() {
-            let driver = |source| RunError::Driver {
-                host: host.name.clone(),
-                source,
-            };
-            last.push(network.host(index).counters().map_err(driver)?);
-            flow_logs.push(FlowLog::new(flow_log_config(scenario), &states[index].ports));
+        for (index, state) in states.iter().enumerate() {
+            flow_logs.push(FlowLog::new(flow_log_config(scenario), &state.ports));
             let ports = scenario
                 .vms_on(index)
                 .map(|vm| usize::from(scenario.vms[vm].port))
@@ -208,6 +198,8 @@ impl<'a> Run<'a> {
         Ok(Self {
             scenario,
             options,
+            capture,
+            sights: vec![Sight::default(); capture.len()],
             network,
             run_id,
             flow_logs,
@@ -217,60 +209,31 @@ impl<'a> Run<'a> {
                 .as_deref()
                 .map(|out| Outputs::create(scenario, out))
                 .transpose()?,
-            frames: Frames::default(),
             vms: vec![VmFrames::default(); scenario.vms.len()],
             wire: summary::WireSummary::default(),
-            last,
-            fates: Vec::new(),
             now_ns: 0,
         })
     }
 
-    /// Carries one frame of the capture to its end.
-    fn carry(&mut self, index: usize, frame: &CapturedFrame, sender: Option<usize>) -> Result<(), RunError> {
-        self.frames.capture += 1;
+    /// Carries one frame of the capture as far as it goes by itself.
+    fn carry(&mut self, index: usize, sender: Option<usize>) -> Result<(), RunError> {
+        let frame = &self.capture[index];
         self.now_ns = self.now_ns.max(frame.time_ns);
+        self.sights[index].sender = sender;
         let Some(sender) = sender else {
-            self.frames.not_in_scenario += 1;
-            self.note(index, Fate::NotInScenario, None, None, "");
             return Ok(());
         };
-        self.frames.submitted += 1;
         self.vms[sender].sent += 1;
         let vm = &self.scenario.vms[sender];
         let packet = Packet::new(&frame.octets, self.now_ns, index as u64);
-        let mut sight = Sight::default();
-        self.observe(Some((vm.host, vm.port, packet)), Some((index, frame, &mut sight)))?;
-        let (fate, reason) = self.judge(&sight, vm.host)?;
-        match fate {
-            Fate::Sealed => self.frames.sealed += 1,
-            Fate::Clear => self.frames.clear += 1,
-            Fate::Local => self.frames.local += 1,
-            Fate::Consumed => self.frames.consumed += 1,
-            Fate::Host => self.frames.host += 1,
-            Fate::Dropped => self.frames.dropped += 1,
-            Fate::Lost => self.frames.lost += 1,
-            Fate::NotInScenario => {}
-        }
-        self.frames.delivered += u64::from(sight.receiver.is_some());
-        self.frames.damaged += u64::from(sight.damaged);
-        self.note(
-            index,
-            fate,
-            Some(sender),
-            sight.receiver,
-            reason.map_or("", DropReason::name),
-        );
-        Ok(())
+        self.observe(Some((vm.host, vm.port, packet)))
     }
 
-    /// Submits a frame, or lets the wire fall silent, and writes down everything that comes of it.
-    fn observe(
-        &mut self,
-        input: Option<(usize, u16, Packet)>,
-        mut current: Option<(usize, &CapturedFrame, &mut Sight)>,
-    ) -> Result<(), RunError> {
+    /// Submits a frame, or lets the wire fall silent, and writes down everything that comes of it, of earlier frames too.
+    fn observe(&mut self, input: Option<(usize, u16, Packet)>) -> Result<(), RunError> {
         let Self {
+            capture,
+            sights,
             network,
             outputs,
             wire,
@@ -281,51 +244,59 @@ impl<'a> Run<'a> {
         } = self;
         let mut result = Ok(());
         let mut seen = |observed: Observed<'_>| {
+            let tag = match &observed {
+                Observed::Sent { packet }
+                | Observed::Delivered { packet, .. }
+                | Observed::Punted { packet }
+                | Observed::Left { packet } => packet.tag,
+                Observed::Ended { tag, .. } => *tag,
+            };
+            let index = usize::try_from(tag).unwrap_or(usize::MAX);
+            let (Some(sight), Some(frame)) = (sights.get_mut(index), capture.get(index)) else {
+                return;
+            };
             let written = match observed {
                 Observed::Sent { packet } => {
                     let is_clear = is_clear_overlay(packet.frame());
                     wire.datagrams += 1;
                     *(if is_clear { &mut wire.clear } else { &mut wire.sealed }) += 1;
-                    if let Some((_, _, sight)) = &mut current {
-                        sight.clear |= is_clear;
-                        sight.sealed |= !is_clear;
-                    }
+                    sight.clear |= is_clear;
+                    sight.sealed |= !is_clear;
                     outputs
                         .as_mut()
                         .map(|outputs| outputs.wire.write(packet.time_ns, packet.frame(), ""))
                 }
                 Observed::Delivered { host, port, packet } => {
                     let vm = vms_by_port[host].get(usize::from(port)).copied().flatten();
-                    let answer = packet.is_generated && packet.verdict().is_none();
                     if let Some(vm) = vm {
                         vms[vm].received += 1;
                     }
-                    if let Some((index, frame, sight)) = &mut current
-                        && !answer
-                        && packet.tag == *index as u64
-                    {
+                    let comment = if is_answer(packet) {
+                        "generated".to_owned()
+                    } else {
                         sight.receiver = vm;
                         // Pieces of a frame that was cut are checked by putting them together, not here.
                         sight.damaged |= !packet.is_generated && packet.frame() != frame.octets;
-                    }
-                    let comment = if answer {
-                        "generated".to_owned()
-                    } else {
-                        format!("frame {}", packet.tag)
+                        format!("frame {tag}")
                     };
                     let writer = outputs.as_mut().and_then(|outputs| outputs.vms.get_mut(vm?));
                     writer.map(|writer| writer.write(packet.time_ns, packet.frame(), &comment))
                 }
                 Observed::Punted { .. } => {
-                    if let Some((_, _, sight)) = &mut current {
-                        sight.punted = true;
-                    }
+                    sight.punted = true;
                     None
                 }
-                Observed::Left => {
+                Observed::Left { .. } => {
                     wire.left += 1;
-                    if let Some((_, _, sight)) = &mut current {
-                        sight.left = true;
+                    sight.left = true;
+                    None
+                }
+                Observed::Ended { ending, .. } => {
+                    match ending {
+                        Ending::Dropped(reason) => {
+                            sight.reason.get_or_insert(reason);
+                        }
+                        Ending::Consumed => sight.consumed = true,
                     }
                     None
                 }
@@ -335,53 +306,32 @@ impl<'a> Run<'a> {
             }
         };
         match input {
-            Some((host, port, packet)) => network.submit(host, port, packet, &mut seen),
-            None => network.advance(*now_ns, &mut seen),
+            Some((host, port, packet)) => network.submit(host, port, packet, &mut seen)?,
+            None => network.advance(*now_ns, &mut seen)?,
         }
         result
     }
 
-    /// What became of a frame, from what was seen; where nothing was, the counters tell.
-    fn judge(&mut self, sight: &Sight, source: usize) -> Result<(Fate, Option<DropReason>), RunError> {
-        if sight.receiver.is_some() || sight.left {
-            let fate = if sight.sealed { Fate::Sealed } else { Fate::Clear };
-            return Ok((if sight.sealed || sight.clear { fate } else { Fate::Local }, None));
+    /// Frames of the capture by what became of them, and each one's fate when asked for.
+    fn fates(&self) -> Result<(Frames, Vec<FrameFate>), RunError> {
+        let (mut frames, mut fates) = (Frames::default(), Vec::new());
+        let name = |vm: Option<usize>| vm.map_or_else(String::new, |vm| self.scenario.vms[vm].name.clone());
+        for (index, sight) in self.sights.iter().enumerate() {
+            let fate = sight
+                .fate()
+                .ok_or_else(|| RunError::Wrong(format!("nobody can tell what became of frame {index}")))?;
+            frames.add(fate, sight.receiver.is_some(), sight.damaged);
+            if self.options.frame_fates {
+                fates.push(FrameFate {
+                    index: index as u64,
+                    fate,
+                    from: name(sight.sender),
+                    to: name(sight.receiver),
+                    reason: sight.drop_reason(),
+                });
+            }
         }
-        if sight.punted {
-            return Ok((Fate::Host, None));
-        }
-        let mut reason = None;
-        let mut consumed = false;
-        for host in 0..self.network.hosts() {
-            let now = self.counters(host)?;
-            let before = std::mem::replace(&mut self.last[host], now);
-            let now = &self.last[host];
-            let dropped = |reason: &&DropReason| now.dropped(**reason) > before.dropped(**reason);
-            reason = reason.or_else(|| DropReason::ALL.iter().find(dropped).copied());
-            consumed |= host == source && now.get(Counter::Consumed) > before.get(Counter::Consumed);
-        }
-        match reason {
-            Some(reason) => Ok((Fate::Dropped, Some(reason))),
-            None if sight.sealed || sight.clear => Ok((Fate::Lost, None)),
-            None if consumed => Ok((Fate::Consumed, None)),
-            None => Err(RunError::Wrong(
-                "a frame came to no end that a counter tells of".to_owned(),
-            )),
-        }
-    }
-
-    fn note(&mut self, index: usize, fate: Fate, from: Option<usize>, to: Option<usize>, reason: &'static str) {
-        if self.options.frame_fates {
-            let name = |vm: Option<usize>| vm.map_or_else(String::new, |vm| self.scenario.vms[vm].name.clone());
-            let (from, to) = (name(from), name(to));
-            self.fates.push(FrameFate {
-                index: index as u64,
-                fate,
-                from,
-                to,
-                reason,
-            });
-        }
+        Ok((frames, fates))
     }
 
     fn counters(&mut self, host: usize) -> Result<CounterSnapshot, RunError> {
@@ -410,9 +360,9 @@ impl<'a> Run<'a> {
     }
 
     /// Lets everything come to its end, writes the outputs, and checks that all is accounted for.
-    fn finish(mut self, last_ns: u64) -> Result<Summary, RunError> {
-        self.now_ns = self.now_ns.max(last_ns) + LINGER_NS;
-        self.observe(None, None)?;
+    fn finish(mut self) -> Result<Summary, RunError> {
+        self.now_ns += LINGER_NS;
+        self.observe(None)?;
         for host in 0..self.network.hosts() {
             // The log takes what the ring holds; the rest stays until there is room again.
             loop {
@@ -427,11 +377,13 @@ impl<'a> Run<'a> {
         }
         self.take_events()?;
         self.wire.add_impairments(&self.network.wire());
+        let (frames, frame_fates) = self.fates()?;
         let mut summary = Summary {
             scenario: self.scenario.name.clone(),
             model: self.options.model.name(),
             run_id: hex(self.run_id.octets()),
-            frames: self.frames,
+            frames,
+            frame_fates,
             wire: self.wire,
             accounting: Accounting {
                 balanced: true,
@@ -452,7 +404,6 @@ impl<'a> Run<'a> {
         for (vm, frames) in self.scenario.vms.iter().zip(&self.vms) {
             summary.vms.insert(vm.name.clone(), *frames);
         }
-        summary.frame_fates = self.fates;
         let mut flow_log = FlowLogFile { records: Vec::new() };
         for log in self.flow_logs {
             flow_log.records.extend(log.finish().records);

@@ -65,6 +65,26 @@ pub struct Frames {
     pub damaged: u64,
 }
 
+impl Frames {
+    /// Adds a frame of the capture.
+    pub(crate) fn add(&mut self, fate: Fate, is_delivered: bool, is_damaged: bool) {
+        self.capture += 1;
+        self.submitted += u64::from(fate != Fate::NotInScenario);
+        self.delivered += u64::from(is_delivered);
+        self.damaged += u64::from(is_damaged);
+        *match fate {
+            Fate::NotInScenario => &mut self.not_in_scenario,
+            Fate::Sealed => &mut self.sealed,
+            Fate::Clear => &mut self.clear,
+            Fate::Local => &mut self.local,
+            Fate::Consumed => &mut self.consumed,
+            Fate::Host => &mut self.host,
+            Fate::Dropped => &mut self.dropped,
+            Fate::Lost => &mut self.lost,
+        } += 1;
+    }
+}
+
 /// The conservation law: in + generated + copied = delivered + sent + consumed + punted + dropped + held.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Accounting {

@@ -230,7 +230,11 @@ fn host(raw: &RawHost, index: u32, pas: &mut HashMap<IpAddr, String>, findings: 
 fn vnets(raw: &RawScenario, findings: &mut Findings) -> Vec<Vnet> {
     let mut vnis = HashMap::new();
     let mut all = Vec::new();
-    let gateways: HashSet<&str> = raw.gateways.iter().map(|gateway| gateway.get_ref().vnet.get_ref().as_str()).collect();
+    let gateways: HashSet<&str> = raw
+        .gateways
+        .iter()
+        .map(|gateway| gateway.get_ref().vnet.get_ref().as_str())
+        .collect();
     for raw in &raw.vnets {
         let raw = raw.get_ref();
         let vnet = vnet(raw, gateways.contains(raw.name.get_ref().as_str()), findings);

@@ -259,9 +259,7 @@ impl Scenario {
         };
         // Say who demands encryption where nothing but that makes the difference.
         if decision.fate == Fate::Drop && decide(&lenient(situation)).fate == Fate::Clear {
-            let demanding = self.vnet_names(from, to, |vnet| {
-                vnet.enforcement == Enforcement::DropUnencrypted
-            });
+            let demanding = self.vnet_names(from, to, |vnet| vnet.enforcement == Enforcement::DropUnencrypted);
             let _ = write!(sentence, ", and DropUnencrypted holds on VNet {demanding}");
         }
         Some(sentence)

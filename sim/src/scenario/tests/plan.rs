@@ -81,7 +81,9 @@ fn a_vnet_without_encryption_is_named_and_so_is_who_demands_it() {
         pair(&plan, "alice", "carol"),
         (Some("NX_NOT_ACCEPTED"), PlannedFate::Dropped, demanded)
     );
-    let plan = parse(&both.replace("DropUnencrypted", "AllowUnencrypted")).unwrap().plan();
+    let plan = parse(&both.replace("DropUnencrypted", "AllowUnencrypted"))
+        .unwrap()
+        .plan();
     assert_eq!(pair(&plan, "alice", "carol"), (Some("NX"), PlannedFate::Clear, reason));
     let blocked: Vec<_> = plan
         .enforcement

@@ -124,7 +124,7 @@ fn carry(network: &mut Network, frame: &[u8], flow: u32, time_ns: &mut u64) -> R
     let mut has_arrived = false;
     network.submit(0, 0, packet, &mut |observed| {
         has_arrived |= matches!(observed, Observed::Delivered { packet, .. } if packet.frame().len() == frame.len());
-    });
+    })?;
     if has_arrived {
         Ok(())
     } else {
