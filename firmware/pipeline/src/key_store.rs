@@ -1,4 +1,4 @@
-//! Associations and their SAs. Key material enters through [`KeyStore::install`] and never leaves; an SA is a handle.
+//! Associations and their SAs. Key material enters through `KeyStore::install` and never leaves; an SA is a handle.
 
 use crate::encap::{Ends, Template};
 use crate::frame::Frame;

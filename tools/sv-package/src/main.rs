@@ -2,7 +2,7 @@
 //! output; `cargo xtask regs` puts it where it is committed.
 //!
 //! * [`emit`]: the text
-//! * [`layout`]: reads the text back and says which bits each member takes, to prove it against the Rust types
+//! * `layout` (tests): reads the text back and says which bits each member takes, to prove it against the Rust types
 
 mod emit;
 #[cfg(test)]
