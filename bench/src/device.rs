@@ -1,4 +1,5 @@
-//! Two devices with one VM each and one association between them, programmed as a driver would.
+//! Two devices with one VM each and one association between them (DTLS 1.3, AES-128-GCM, 8-octet connection ids), programmed as
+//! a driver would.
 
 use anyhow::{Result, anyhow, ensure};
 use sealnic_abi::Enforcement;
@@ -11,6 +12,7 @@ use sealnic_abi::object::{
 };
 use sealnic_driver::Device;
 use sealnic_driver::transport::Transport;
+use sealnic_dtls::{ConnectionId, KeyMaterial, Limits, RecordConfig, Version, WriteState};
 use sealnic_firmware::{Destination, Nic, Output, Sizes};
 use sealnic_hw_model::memory::{HeapMemory, ModelEntropy};
 use std::net::{IpAddr, Ipv4Addr};
@@ -19,7 +21,7 @@ use zerocopy::{FromBytes, FromZeros};
 /// The pipeline itself, without registers and queues around it.
 pub(crate) type BenchNic = Nic<HeapMemory, ModelEntropy>;
 
-const VNI: u32 = 4_711;
+pub(crate) const VNI: u32 = 4_711;
 const DTLS_PORT: u16 = 4433;
 const VM_MTU: u16 = 1_500;
 
@@ -70,15 +72,28 @@ impl Host {
     }
 }
 
-/// Version, cipher and connection id of an association.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Profile {
-    /// Protocol version.
-    pub(crate) version: DtlsVersion,
-    /// Cipher.
-    pub(crate) suite: CipherSuite,
-    /// Octets of connection ids.
-    pub(crate) cid_len: u8,
+/// Octets of connection ids.
+pub(crate) const CID_LEN: u8 = 8;
+const KEY_LEN: usize = 16;
+const EPOCH: u64 = 3;
+
+/// The write side of a host's association, without its NIC. `first_seq` keeps it clear of the numbers that a NIC has used.
+pub(crate) fn write_state(host: Host, first_seq: u64) -> Result<WriteState> {
+    let mut keys = KeyMaterial {
+        key: [0; 32],
+        iv: [0x40 | host.number(); 12],
+        sn_key: [0; 32],
+    };
+    keys.key[..KEY_LEN].fill(host.number());
+    keys.sn_key[..KEY_LEN].fill(0x80 | host.number());
+    let config = RecordConfig {
+        version: Version::Dtls13,
+        suite: sealnic_dtls::CipherSuite::Aes128Gcm,
+        cid: ConnectionId::try_from(&host.other().cid()[..]).map_err(|error| anyhow!("{error:?}"))?,
+        epoch: EPOCH,
+    };
+    WriteState::new(&keys, config, first_seq, Limits::default_for(Version::Dtls13))
+        .map_err(|error| anyhow!("{error:?}"))
 }
 
 /// Whoever carries mailbox commands.
@@ -135,7 +150,7 @@ impl Mailbox for Client<'_> {
 }
 
 /// A pipeline of one host with room for `flows` flows at half load, programmed and enabled.
-pub(crate) fn pipeline(host: Host, profile: Profile, flows: u32) -> Result<BenchNic> {
+pub(crate) fn pipeline(host: Host, flows: u32) -> Result<BenchNic> {
     let sizes = Sizes {
         flows: flows as usize * 2,
         ..Sizes::default()
@@ -151,14 +166,13 @@ pub(crate) fn pipeline(host: Host, profile: Profile, flows: u32) -> Result<Bench
             sequence: 0,
         },
         host,
-        profile,
     )?;
     nic.set_enabled(true);
     Ok(nic)
 }
 
 /// Programs a device: one VNet that demands encryption, its VM, the other's mapping, and an association with its keys.
-pub(crate) fn program(device: &mut impl Mailbox, host: Host, profile: Profile) -> Result<()> {
+pub(crate) fn program(device: &mut impl Mailbox, host: Host) -> Result<()> {
     let address = |ip: Ipv4Addr| Address::from(IpAddr::V4(ip));
     let (own, peer) = (host, host.other());
     let generation = device.command(&Identify)?.generation;
@@ -171,7 +185,7 @@ pub(crate) fn program(device: &mut impl Mailbox, host: Host, profile: Profile) -
         dtls_port: DTLS_PORT,
         flow_idle_ms: u32::MAX,
         flow_log_ms: u32::MAX,
-        cid_len: profile.cid_len,
+        cid_len: CID_LEN,
         ..DeviceConfig::ZERO
     })?;
     device.command(&Vnet {
@@ -212,36 +226,27 @@ pub(crate) fn program(device: &mut impl Mailbox, host: Host, profile: Profile) -
         peer_pa: address(peer.pa()),
         local_port: DTLS_PORT,
         peer_port: DTLS_PORT,
-        version: profile.version.into(),
-        suite: profile.suite.into(),
+        version: DtlsVersion::Dtls13.into(),
+        suite: CipherSuite::Aes128Gcm.into(),
         state: AssociationState::Ready.into(),
-        peer_cid_len: profile.cid_len,
-        local_cid_len: profile.cid_len,
+        peer_cid_len: CID_LEN,
+        local_cid_len: CID_LEN,
         replay_window: 4_096,
         overlap_ms: 1_000,
         ..Association::ZERO
     };
-    let cid_len = usize::from(profile.cid_len);
-    association.peer_cid[..cid_len].copy_from_slice(&peer.cid()[..cid_len]);
-    association.local_cid[..cid_len].copy_from_slice(&own.cid()[..cid_len]);
+    association.peer_cid[..usize::from(CID_LEN)].copy_from_slice(&peer.cid());
+    association.local_cid[..usize::from(CID_LEN)].copy_from_slice(&own.cid());
     device.command(&association)?;
     for (sa, direction, sender) in [(0, Direction::Write, own), (1, Direction::Read, peer)] {
         let mut install = SaInstall::new_zeroed();
         install.sa = sa;
         install.generation = generation;
-        install.epoch = 3;
+        install.epoch = EPOCH;
         install.direction = direction.into();
-        let key_len = match profile.suite {
-            CipherSuite::Aes128Gcm => 16,
-            CipherSuite::Aes256Gcm => 32,
-        };
-        install.key[..key_len].fill(sender.number());
+        install.key[..KEY_LEN].fill(sender.number());
         install.iv.fill(0x40 | sender.number());
-        if profile.version == DtlsVersion::Dtls12 {
-            install.iv[4..].fill(0);
-        } else {
-            install.sn_key[..key_len].fill(0x80 | sender.number());
-        }
+        install.sn_key[..KEY_LEN].fill(0x80 | sender.number());
         device.command(&install)?;
     }
     device.command(&SaActivate { id: 0 })?;

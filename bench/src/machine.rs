@@ -53,6 +53,35 @@ fn command(program: &str, args: &[&str]) -> Option<String> {
     Some(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
+/// Lines of memory that [`miss_ns`] wanders over: 128 MB, as much as the entries of a table for a million flows.
+const LINES: usize = 1 << 21;
+
+/// Nanoseconds from one load to the next whose address it is, over memory far larger than the caches.
+pub(crate) fn miss_ns() -> f64 {
+    const STEPS: u32 = 200_000;
+    // All lines in an order that no prefetcher guesses: each step is one-to-one modulo a power of two.
+    let line = |n: usize| {
+        let scattered = n.wrapping_mul(0x9e37_79b1) % LINES;
+        (scattered ^ scattered >> 11).wrapping_mul(0x85eb_ca6b) % LINES * 8
+    };
+    let mut memory = vec![0u64; LINES * 8];
+    for n in 0..LINES {
+        memory[line(n)] = line((n + 1) % LINES) as u64;
+    }
+    let mut at = line(0);
+    let best = (0..5)
+        .map(|_| {
+            let start = Instant::now();
+            for _ in 0..STEPS {
+                at = memory[at] as usize;
+            }
+            black_box(at);
+            start.elapsed().as_nanos() as f64
+        })
+        .fold(f64::INFINITY, f64::min);
+    best / f64::from(STEPS)
+}
+
 /// Clock of this core, from a chain of dependent operations of one cycle each (addition, rotation, exclusive or), which holds on every
 /// core of the last twenty years.
 fn clock_ghz() -> f64 {

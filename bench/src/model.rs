@@ -1,10 +1,9 @@
 //! The functional model from edge to edge: one VM's frames through two devices, buffers and queues included.
 
-use crate::device::{Host, Profile, program};
+use crate::device::{Host, program};
 use crate::measure::{Effort, Runs, Stopwatch};
 use crate::report::{Sample, Table};
 use anyhow::{Result, anyhow, ensure};
-use sealnic_abi::object::{CipherSuite, DtlsVersion};
 use sealnic_driver::Device;
 use sealnic_driver::transport::model::ModelTransport;
 use sealnic_hw_model::{Edge, FunctionalModel, HwModel, ModelConfig, Packet};
@@ -22,12 +21,7 @@ fn model(host: Host) -> Result<Box<dyn HwModel>> {
     };
     let model = FunctionalModel::new(&config).map_err(|error| anyhow!("{error}"))?;
     let mut device = Device::attach(ModelTransport::new(Box::new(model)))?;
-    let profile = Profile {
-        version: DtlsVersion::Dtls13,
-        suite: CipherSuite::Aes128Gcm,
-        cid_len: 8,
-    };
-    program(&mut device, host, profile)?;
+    program(&mut device, host)?;
     device.set_enabled(true)?;
     Ok(device.into_transport().into_model())
 }

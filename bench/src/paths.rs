@@ -5,12 +5,11 @@
 //! is the path's cost besides the cipher. Flows are drawn in random order; every one of them is in the table before timing starts.
 
 use crate::contenders::record_states;
-use crate::device::{BenchNic, Host, Profile, Unexpected, pipeline};
+use crate::device::{BenchNic, CID_LEN, Host, Unexpected, VNI, pipeline, write_state};
 use crate::measure::{Effort, Runs, Stopwatch, Timing};
 use crate::report::{Sample, Table, ns};
 use anyhow::{Result, ensure};
 use sealnic_abi::Counter;
-use sealnic_abi::object::{CipherSuite, DtlsVersion};
 use sealnic_dtls::{ReadState, WriteState};
 use sealnic_firmware::frame::HEADROOM;
 use sealnic_firmware::{BURST, Frame, Offload, Queued, Verdict};
@@ -32,16 +31,16 @@ const STRIDE: usize = 2_112;
 /// Octets of the VM's Ethernet, IPv4 and UDP headers.
 const INNER_HEADERS: usize = 42;
 
+/// Octets of the outer Ethernet, IPv4 and UDP headers.
+const OUTER_HEADERS: usize = 42;
+
+/// First record number of a sender without a NIC: above those that the NIC has used for its sample.
+const FIRST_SEQ: u64 = 64;
+
 /// Octets of VXLAN.
 const VXLAN: usize = 8;
 
 const CONTENT_TYPE: u8 = 23;
-
-const PROFILE: Profile = Profile {
-    version: DtlsVersion::Dtls13,
-    suite: CipherSuite::Aes128Gcm,
-    cid_len: 8,
-};
 
 /// Headers of a flow's frames.
 pub(crate) fn inner_headers(octets: usize, flow: u32) -> [u8; INNER_HEADERS] {
@@ -175,7 +174,7 @@ impl Cipher {
         let (write, read) = record_states(
             sealnic_dtls::CipherSuite::Aes128Gcm,
             sealnic_dtls::Version::Dtls13,
-            PROFILE.cid_len.into(),
+            CID_LEN.into(),
         )?;
         Ok(Self { write, read })
     }
@@ -199,7 +198,7 @@ struct Bench {
 impl Bench {
     fn new(host: Host, flows: u32) -> Result<Self> {
         Ok(Self {
-            nic: pipeline(host, PROFILE, flows)?,
+            nic: pipeline(host, flows)?,
             pool: Pool::new(),
             order: Order::new(flows),
             cipher: Cipher::new()?,
@@ -283,7 +282,7 @@ impl Bench {
     }
 
     /// Datagrams from the wire: a pool of them is sealed, and then taken in while the clock runs.
-    fn ingress(&mut self, sender: &mut Sender, octets: usize, packets: usize) -> Result<Duration> {
+    fn ingress(&mut self, sender: &mut Sender, packets: usize) -> Result<Duration> {
         let (mut good, mut time) = (0, Duration::ZERO);
         let Self {
             nic,
@@ -293,7 +292,7 @@ impl Bench {
             ..
         } = self;
         for _ in 0..packets / POOL {
-            let range = sender.fill(pool, order, octets)?;
+            let range = sender.fill(pool, order)?;
             time += stopwatch.time(|| {
                 for n in 0..POOL {
                     if let Some(mut frame) = Frame::new(pool.buffer(n), range.0, range.1) {
@@ -311,7 +310,7 @@ impl Bench {
     }
 
     /// As `ingress`, in bursts.
-    fn ingress_burst(&mut self, sender: &mut Sender, octets: usize, packets: usize) -> Result<Duration> {
+    fn ingress_burst(&mut self, sender: &mut Sender, packets: usize) -> Result<Duration> {
         let (mut good, mut time) = (0, Duration::ZERO);
         let Self {
             nic,
@@ -321,7 +320,7 @@ impl Bench {
             ..
         } = self;
         for _ in 0..packets / POOL {
-            let range = sender.fill(pool, order, octets)?;
+            let range = sender.fill(pool, order)?;
             time += stopwatch.time(|| {
                 for n in 0..POOL / BURST {
                     let mut buffers = pool.half(n);
@@ -368,34 +367,53 @@ impl Bench {
     }
 }
 
-/// The other host's pipeline, whose records are taken in here. Its flow table is of the least size, so that it leaves the caches alone.
+/// The other host, reduced to what its NIC puts on the wire: its own flow table would push this host's out of the caches.
 struct Sender {
-    nic: BenchNic,
-    out: Unexpected,
+    write: WriteState,
+    octets: usize,
+    /// All before the record's plaintext, as the NIC itself writes it, VXLAN behind.
+    outer: [u8; OUTER_HEADERS],
+    vxlan: [u8; VXLAN],
 }
 
 impl Sender {
-    fn new() -> Result<Self> {
+    /// Learns from the other host's NIC how datagrams around frames of `octets` look.
+    fn new(octets: usize, first_seq: u64) -> Result<Self> {
+        let write = write_state(Host::A, first_seq)?;
+        let (mut nic, mut pool) = (pipeline(Host::A, 1)?, Pool::new());
+        let buffer = restore(pool.buffer(0), &inner_headers(octets, 0), 0);
+        let mut frame = Frame::new(buffer, HEADROOM, HEADROOM + octets).unwrap_or_default();
+        let verdict = nic.from_vf(1, 0, Offload::default(), &mut frame, &mut Unexpected::default());
+        ensure!(verdict == Verdict::WireSealed, "the sender's verdict is {verdict:?}");
+        let outer = frame.octets().first_chunk().copied().unwrap_or([0; OUTER_HEADERS]);
         Ok(Self {
-            nic: pipeline(Host::A, PROFILE, 1)?,
-            out: Unexpected::default(),
+            write,
+            octets,
+            outer,
+            vxlan: vxlan_header(),
         })
     }
 
     /// Fills the pool with datagrams of the next flows; returns where in its buffer each lies.
-    fn fill(&mut self, pool: &mut Pool, order: &mut Order, octets: usize) -> Result<(usize, usize)> {
-        let headers = inner_headers(octets, 0);
-        let mut range = 0..0;
+    fn fill(&mut self, pool: &mut Pool, order: &mut Order) -> Result<(usize, usize)> {
+        let headers = inner_headers(self.octets, 0);
+        let record = HEADROOM - VXLAN - self.write.header_len();
+        let end = HEADROOM + self.octets + self.write.trailer_len();
         for n in 0..POOL {
             let buffer = restore(pool.buffer(n), &headers, order.next());
-            if let Some(mut frame) = Frame::new(buffer, HEADROOM, HEADROOM + octets) {
-                let verdict = self.nic.from_vf(1, 0, Offload::default(), &mut frame, &mut self.out);
-                ensure!(verdict == Verdict::WireSealed, "the sender's verdict is {verdict:?}");
-                range = frame.range();
-            }
+            buffer[record - OUTER_HEADERS..record].copy_from_slice(&self.outer);
+            buffer[HEADROOM - VXLAN..HEADROOM].copy_from_slice(&self.vxlan);
+            let sealed = self.write.seal(CONTENT_TYPE, &mut buffer[record..end]);
+            ensure!(sealed.is_ok(), "a record was not sealed");
         }
-        Ok((range.start, range.end))
+        Ok((record - OUTER_HEADERS, end))
     }
+}
+
+/// The VXLAN header of the VNet (RFC 7348 section 5): flag I, and the VNI in octets 4 to 6.
+fn vxlan_header() -> [u8; VXLAN] {
+    let [_, vni @ ..] = VNI.to_be_bytes();
+    [8, 0, 0, 0, vni[0], vni[1], vni[2], 0]
 }
 
 /// Writes a frame's headers to where a VM's frame begins; what follows may be anything.
@@ -422,7 +440,15 @@ fn without_allocation(work: impl FnOnce() -> Result<Duration>) -> Result<Duratio
 
 /// Measures both directions for each number of flows. `pages` names what the tables' memory is made of.
 pub(crate) fn run(effort: Effort, pages: &str) -> Result<Vec<Sample>> {
-    let mut samples = Vec::new();
+    let miss_ns = crate::machine::miss_ns();
+    let timing = Timing {
+        min_ns: miss_ns,
+        median_ns: miss_ns,
+    };
+    let mut samples = vec![Sample {
+        pages: Some(pages.into()),
+        ..Sample::new("latency", "dependent load beyond the caches", 8, timing)
+    }];
     for flows in FLOWS
         .into_iter()
         .filter(|flows| (effort.flows.0..=effort.flows.1).contains(flows))
@@ -460,14 +486,15 @@ fn egress(effort: Effort, flows: u32, pages: &str, samples: &mut Vec<Sample>) ->
 
 fn ingress(effort: Effort, flows: u32, pages: &str, samples: &mut Vec<Sample>) -> Result<()> {
     let mut bench = Bench::new(Host::B, flows)?;
-    let mut sender = Sender::new()?;
-    bench.ingress(&mut sender, SIZES[0], (flows as usize).max(POOL))?;
+    let mut sender = Sender::new(SIZES[0], FIRST_SEQ)?;
+    bench.ingress(&mut sender, (flows as usize).max(POOL))?;
     let misses = flow_misses(&bench.nic);
     for octets in SIZES {
+        sender = Sender::new(octets, sender.write.next_seq())?;
         let mut pair = Pair::default();
         for run in 0..=effort.path_runs {
-            let whole = without_allocation(|| bench.ingress(&mut sender, octets, effort.packets))?;
-            let burst = without_allocation(|| bench.ingress_burst(&mut sender, octets, effort.packets))?;
+            let whole = without_allocation(|| bench.ingress(&mut sender, effort.packets))?;
+            let burst = without_allocation(|| bench.ingress_burst(&mut sender, effort.packets))?;
             let cipher = bench.open(octets, effort.packets)?;
             if run > 0 {
                 pair.whole.add(whole, effort.packets);
@@ -499,7 +526,15 @@ pub(crate) fn print(samples: &[Sample]) {
             if rows.is_empty() {
                 continue;
             }
+            let latency = samples
+                .iter()
+                .find(|s| s.part == "latency" && s.pages.as_deref() == Some(pages))
+                .map_or(f64::NAN, |s| s.min_ns);
             println!("\n### {part}, tables in {pages} pages: ns per packet, quickest run (median)\n");
+            println!(
+                "A load whose address the one before it brings, from 128 MB: {} ns.\n",
+                ns(latency)
+            );
             let mut table = Table::new(
                 ["what".to_owned(), "flows".to_owned()]
                     .into_iter()
