@@ -1,5 +1,5 @@
 //! Messages to the mailbox: any octets, and well-formed ones of every command, between frames of a VM. The device answers
-//! all of them, wipes each request, and accounts for every frame.
+//! all of them, wipes each request, and accounts for every frame. One device is reset and programmed anew for each input.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -7,12 +7,21 @@ use sealnic_abi::mailbox::{MessageHeader, Opcode, WINDOW_LEN, write_message};
 use sealnic_abi::registers::{Register, Window};
 use sealnic_hw_model::Edge;
 use sealnic_tests::{Setup, TestBed, backend::BACKENDS};
+use std::cell::RefCell;
 
 /// Opcode, payload, length to which it is repeated, whether it stands there without a header, doorbell.
 type Message = (u8, Vec<u8>, u16, bool, Option<u32>);
 
+thread_local! { static BED: RefCell<TestBed> = TestBed::new(&BACKENDS[0], Setup::two_hosts().small()).into(); }
+
 fuzz_target!(|messages: Vec<Message>| {
-    let mut bed = TestBed::new(&BACKENDS[0], Setup::two_hosts().small());
+    BED.with(|bed| run(&mut bed.borrow_mut(), &messages));
+});
+
+fn run(bed: &mut TestBed, messages: &[Message]) {
+    bed.device(0).reset().unwrap();
+    bed.program(0);
+    bed.device(0).set_enabled(true).unwrap();
     let frame = bed.frame(0, 1, false).build();
     for (n, (opcode, payload, fill_to, is_raw, bell)) in messages.iter().take(64).enumerate() {
         let mut window = vec![0; WINDOW_LEN];
@@ -52,4 +61,6 @@ fuzz_target!(|messages: Vec<Message>| {
         bed.push(0, Edge::Vf(0), &frame, Default::default());
         bed.settle();
     }
-});
+    bed.take_frames();
+    bed.check();
+}
