@@ -61,7 +61,7 @@ abi_enum! {
         Seal = 1,
         /// Send clear to the host of mapping slot `target`.
         Clear = 2,
-        /// Deliver to the local port `port`.
+        /// Egress: deliver to the local port `target`. Ingress: deliver to `port`, when it came from a port of VNet `target`.
         Local = 3,
         /// Ingress: deliver to `port`, when it came in a record of association `target`.
         DeliverSealed = 4,
@@ -85,7 +85,7 @@ abi_struct! {
         port: u16,
         /// Zero.
         reserved: u16,
-        /// Association or mapping slot, by `kind`.
+        /// Association, mapping slot, port or VNI, by `kind`.
         target: u32,
         /// Policy epoch of the decision; an older one is decided again, never trusted.
         policy_epoch: u32,

@@ -230,7 +230,7 @@ package sealnic_abi_pkg;
     typedef struct packed {
         // Policy epoch of the decision; an older one is decided again, never trusted.
         logic [31:0] policy_epoch;
-        // Association or mapping slot, by `kind`.
+        // Association, mapping slot, port or VNI, by `kind`.
         logic [31:0] target;
         // Zero.
         logic [15:0] reserved;
