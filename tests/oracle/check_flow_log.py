@@ -204,6 +204,10 @@ def expected_flows(packets, fates):
         touched = [(sender, 0)]
         if fate.kind != "dropped" and fate.receiver:
             touched.append((flows[fate.receiver, (*reversed(ends), facts.protocol)], 2))
+        if fate.kind == "fragmented":
+            # All pieces but those of a fragmented packet are in a flow of their own, which shows no ports.
+            for vm, (one, other) in ((fate.sender, ends), (fate.receiver, reversed(ends))):
+                touched.append((flows[vm, ((one[0], 0), (other[0], 0), facts.protocol)], 0))
         for flow, at in touched:
             flow.add(at, 1, len(packet.data))
             flow.codes.add(fate.code)
@@ -221,6 +225,8 @@ def check_flows(expected, logged, impaired, report):
             report.differs("flows", f"{where}: denied as {sorted(got.denied)}, expected {sorted(want.denied)}")
         packets += got.statistics[0] + got.statistics[2]
         if want.is_cut:
+            if not got.codes <= want.codes:
+                report.differs("flows", f"{where}: encryption {sorted(got.codes)}, expected {sorted(want.codes)}")
             continue
         if impaired:
             # What the wire did to the way to the VM isn't known here, but nothing can come out of nothing.

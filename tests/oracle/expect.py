@@ -121,7 +121,7 @@ def forwarded(scenario, vm, facts, frame_len):
     outer = scenario.record_overhead() if fate == "sealed" else scenario.clear_outer() + 8
     if frame_len + outer > vm.host.underlay_mtu:
         if facts.kind == "ipv6" or facts.dont_fragment:
-            return {"kind": "dropped", "reason": "PacketTooBig", "answer": "too_big"}
+            return {"kind": "dropped", "reason": "PacketTooBig", "answer": "too_big", "code": code}
         return {"kind": "fragmented", "receiver": to, "code": code}
     return {"kind": fate if receiver else "outside", "receiver": to, "code": code}
 
@@ -139,18 +139,20 @@ def expected_fates(scenario, packets):
 
 
 def totals(scenario, fates):
-    """The parts of summary.json that follow from the fates; with `fragmented` frames the wire's own counts aren't known."""
+    """The parts of summary.json that follow from the fates. A frame that the NIC cuts counts like one that it doesn't."""
     kinds = Counter(fate.kind for fate in fates)
+    cut = [fate for fate in fates if fate.kind == "fragmented"]
+    cut_and_sealed = sum(fate.code == "X" for fate in cut)
     drops = Counter(fate.reason for fate in fates if fate.kind == "dropped")
     frames = {
         "capture": len(fates),
         "not_in_scenario": kinds["not_in_scenario"],
         "submitted": len(fates) - kinds["not_in_scenario"],
-        "delivered": kinds["sealed"] + kinds["clear"] + kinds["local"],
-        "sealed": kinds["sealed"],
-        "clear": kinds["clear"] + kinds["outside"],
+        "delivered": kinds["sealed"] + kinds["clear"] + kinds["local"] + sum(bool(fate.receiver) for fate in cut),
+        "sealed": kinds["sealed"] + cut_and_sealed,
+        "clear": kinds["clear"] + kinds["outside"] + len(cut) - cut_and_sealed,
         "local": kinds["local"],
-        "consumed": kinds["consumed"] + kinds["fragmented"],
+        "consumed": kinds["consumed"],
         "host": kinds["host"],
         "dropped": kinds["dropped"],
     }

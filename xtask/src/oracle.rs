@@ -60,6 +60,8 @@ struct Variant {
     cipher: &'static str,
     connection_id: &'static str,
     underlay: &'static str,
+    /// Of both hosts; what the scenario says, where this is none.
+    underlay_mtu: Option<u16>,
     is_impaired: bool,
 }
 
@@ -74,21 +76,25 @@ impl Variant {
                         cipher,
                         connection_id,
                         underlay: "ipv4",
+                        underlay_mtu: None,
                         is_impaired: false,
                     });
                 }
             }
         }
-        for (dtls, connection_id, underlay, is_impaired) in [
-            ("1.3", "8", "ipv6", false),
-            ("1.2", "0", "ipv4", true),
-            ("1.3", "8", "ipv4", true),
+        for (dtls, connection_id, underlay, underlay_mtu, is_impaired) in [
+            ("1.3", "8", "ipv6", None, false),
+            ("1.2", "0", "ipv4", Some(1500), false),
+            ("1.3", "8", "ipv6", Some(1500), false),
+            ("1.2", "0", "ipv4", None, true),
+            ("1.3", "8", "ipv4", None, true),
         ] {
             all.push(Self {
                 dtls,
                 cipher: "AES-256-GCM",
                 connection_id,
                 underlay,
+                underlay_mtu,
                 is_impaired,
             });
         }
@@ -97,28 +103,30 @@ impl Variant {
 
     /// The scenario with its records made in this way.
     fn applied_to(&self, scenario: &str) -> String {
-        let fields = [
+        let association = vec![
             ("dtls", format!("{:?}", self.dtls)),
             ("cipher", format!("{:?}", self.cipher)),
             ("connection_id", self.connection_id.to_owned()),
             ("underlay", format!("{:?}", self.underlay)),
         ];
+        let host = self.underlay_mtu.map(|mtu| ("underlay_mtu", mtu.to_string()));
+        let tables = [("[association]", association), ("[[host]]", host.into_iter().collect())];
         let mut text = String::new();
-        let mut is_association = false;
+        let mut fields: &[(&str, String)] = &[];
         for line in scenario.lines() {
-            if line.starts_with('[') {
-                is_association = line.trim_end() == "[association]";
+            let is_header = line.starts_with('[');
+            if is_header {
+                let table = tables.iter().find(|(name, _)| line.trim_end() == *name);
+                fields = table.map_or(&[], |(_, fields)| fields);
             }
             let key = line.split_once('=').map_or("", |(key, _)| key.trim());
-            if is_association && fields.iter().any(|(name, _)| *name == key) {
+            if fields.iter().any(|(name, _)| *name == key) {
                 continue;
             }
             text.push_str(line);
             text.push('\n');
-            if is_association && line.starts_with('[') {
-                for (name, value) in &fields {
-                    text.push_str(&format!("{name} = {value}\n"));
-                }
+            for (name, value) in fields.iter().filter(|_| is_header) {
+                text.push_str(&format!("{name} = {value}\n"));
             }
         }
         text
@@ -129,6 +137,9 @@ impl std::fmt::Display for Variant {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { dtls, cipher, .. } = self;
         write!(f, "DTLS {dtls} {cipher} cid {} {}", self.connection_id, self.underlay)?;
+        if let Some(mtu) = self.underlay_mtu {
+            write!(f, " mtu {mtu}")?;
+        }
         f.write_str(if self.is_impaired { " impaired" } else { "" })
     }
 }
@@ -158,7 +169,7 @@ impl Bench {
         let (out, keys) = (folder.join("out"), folder.join("keys.json"));
         let mut sealnic = command(&self.sealnic);
         sealnic.arg("run").arg(&file).arg("--out").arg(&out);
-        sealnic.arg("--unsafe-write-keys").arg(&keys);
+        sealnic.arg("--frame-fates").arg("--unsafe-write-keys").arg(&keys);
         let impaired = variant.is_impaired.then_some("--impaired");
         if variant.is_impaired {
             sealnic.args(IMPAIRMENTS.split(' '));

@@ -29,10 +29,11 @@ use super::raw::{RawAssociation, RawExclusion, RawHost, RawScenario, RawVm, RawV
 /// Kinds of derived MACs.
 const MAC_HOST: u8 = 0;
 const MAC_VM: u8 = 1;
-/// Least underlay MTU: what an inner packet of 1500 octets needs at worst.
-const MIN_UNDERLAY_MTU: u16 = 1616;
 /// Least MTU of an IPv6 link (RFC 8200 section 5).
 const MIN_IPV6_MTU: u16 = 1280;
+/// Least underlay MTU: what an inner packet of that length needs at worst. Longer ones are answered, or cut, where they
+/// don't fit.
+const MIN_UNDERLAY_MTU: u16 = MIN_IPV6_MTU + 116;
 
 /// Checks everything. The scenario is of use only when there were no findings.
 pub(super) fn scenario(raw: &RawScenario, path: &Path, findings: &mut Findings) -> Scenario {
