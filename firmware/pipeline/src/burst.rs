@@ -6,7 +6,7 @@
 
 use crate::egress::Reading;
 use crate::frame::{Frame, Offload, Output, Verdict};
-use crate::ingress::Arrival;
+use crate::ingress::{Arrival, Arriving};
 use crate::memory::Memory;
 use crate::nic::{Entropy, Nic};
 use crate::parse::Inner;
@@ -85,20 +85,20 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     }
 
     fn ingress_burst(&mut self, now_ns: u64, burst: &mut [Queued<'_>]) {
-        let mut inners = [Inner::EMPTY; BURST];
+        let mut arriving = [Arriving::EMPTY; BURST];
         let mut arrivals = [Ok(Arrival::Ended(Verdict::Consumed)); BURST];
-        for ((arrival, inner), queued) in arrivals.iter_mut().zip(&mut inners).zip(&mut *burst) {
+        for ((arrival, arriving), queued) in arrivals.iter_mut().zip(&mut arriving).zip(&mut *burst) {
             self.enter(now_ns, Counter::WireIn);
-            *arrival = self.arrive(&mut queued.frame, inner);
+            *arrival = self.arrive(&mut queued.frame, arriving);
         }
         self.warm_flows(|| {
             arrivals.iter().filter_map(|arrival| match arrival {
-                Ok(Arrival::Inner { hash, .. }) => Some(*hash),
+                Ok(Arrival::Inner { hash }) => Some(*hash),
                 _ => None,
             })
         });
-        for ((arrival, inner), queued) in arrivals.into_iter().zip(&inners).zip(burst) {
-            let result = arrival.and_then(|arrival| self.deliver(arrival, inner, queued.frame.len()));
+        for ((arrival, arriving), queued) in arrivals.into_iter().zip(&arriving).zip(burst) {
+            let result = arrival.and_then(|arrival| self.deliver(arrival, arriving, queued.frame.len()));
             queued.verdict = self.finish(result, &mut queued.frame);
         }
     }

@@ -42,21 +42,37 @@ pub(crate) enum Arrival {
     /// Its way has ended.
     Ended(Verdict),
     /// A frame for a VM of this VNet; the hash is that of its ingress key.
-    Inner { vni: u32, via: Via, hash: u64 },
+    Inner { hash: u64 },
+}
+
+/// A frame for a VM on its way: filled where it lies, since a copy right after would wait for every store before it.
+#[derive(Clone, Copy)]
+pub(crate) struct Arriving {
+    /// Its packet; the key's scope is the VNI.
+    inner: Inner,
+    via: Via,
+}
+
+impl Arriving {
+    /// Nothing known yet.
+    pub(crate) const EMPTY: Self = Self {
+        inner: Inner::EMPTY,
+        via: Via::Local { src_vni: 0 },
+    };
 }
 
 impl<M: Memory, E: Entropy> Nic<M, E> {
     #[inline(always)]
     pub(crate) fn ingress(&mut self, frame: &mut Frame<'_>) -> Result<Verdict, DropReason> {
-        let mut inner = Inner::EMPTY;
-        let arrival = self.arrive(frame, &mut inner)?;
-        self.deliver(arrival, &inner, frame.len())
+        let mut arriving = Arriving::EMPTY;
+        let arrival = self.arrive(frame, &mut arriving)?;
+        self.deliver(arrival, &arriving, frame.len())
     }
 
-    /// All that comes before the flow table: afterwards the frame is the VM's, its packet is read into the empty `inner`, and
+    /// All that comes before the flow table: afterwards the frame is the VM's, what is known of it stands in the empty `arriving`, and
     /// nothing of it has been delivered.
     #[inline(always)]
-    pub(crate) fn arrive(&mut self, frame: &mut Frame<'_>, inner: &mut Inner) -> Result<Arrival, DropReason> {
+    pub(crate) fn arrive(&mut self, frame: &mut Frame<'_>, arriving: &mut Arriving) -> Result<Arrival, DropReason> {
         let config = self.tables.config.as_ref().filter(|_| self.enabled);
         let config = config.ok_or(DropReason::OuterNotOurs)?;
         let outer = parse::outer(frame.octets(), &config.mac)?;
@@ -67,7 +83,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         if outer.dst_port == vxlan::UDP_PORT {
             frame.narrow(payload);
             let vni = pop_vxlan(frame)?;
-            return self.read_ingress(vni, Via::Clear { pa: outer.src }, outer.ecn, frame, inner);
+            return self.read_ingress(vni, Via::Clear { pa: outer.src }, outer.ecn, frame, arriving);
         }
         match self
             .keys
@@ -76,7 +92,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
             Claim::Handshake => self.punt_handshake(&outer, frame).map(Arrival::Ended),
             Claim::Protected(sa) => {
                 frame.narrow(payload);
-                self.arrive_in_record(sa, &outer, frame, inner)
+                self.arrive_in_record(sa, &outer, frame, arriving)
             }
         }
     }
@@ -88,7 +104,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         sa_id: SaId,
         outer: &Outer,
         frame: &mut Frame<'_>,
-        inner: &mut Inner,
+        arriving: &mut Arriving,
     ) -> Result<Arrival, DropReason> {
         let (association, epoch, content_type, sequence) = self.open(sa_id, frame)?;
         let peer = self.keys.peer(association).ok_or(DropReason::UnknownAssociation)?;
@@ -102,7 +118,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
             return Err(DropReason::VniMismatch);
         }
         self.add(Counter::OpenedOctets, frame.len() as u64);
-        self.read_ingress(local_vni, Via::Record { association }, outer.ecn, frame, inner)
+        self.read_ingress(local_vni, Via::Record { association }, outer.ecn, frame, arriving)
     }
 
     /// Authenticates and decrypts in place, then commits the number to the replay window. The frame becomes the content.
@@ -166,7 +182,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         let via = Via::Local { src_vni: port.vni };
         let mut inner = *inner;
         let hash = self.key_ingress(vni, via, &mut inner);
-        let flow = self.ingress_flow(vni, via, &inner, hash, frame.len(), flow.action.code)?;
+        let flow = self.ingress_flow(via, &inner, hash, frame.len(), flow.action.code)?;
         carry_out(&flow)
     }
 
@@ -189,25 +205,33 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         via: Via,
         outer_ecn: u8,
         frame: &mut Frame<'_>,
-        inner: &mut Inner,
+        arriving: &mut Arriving,
     ) -> Result<Arrival, DropReason> {
         let malformed = |_| DropReason::InnerMalformed;
         let link = parse::link(frame.octets()).map_err(malformed)?;
+        arriving.via = via;
+        let inner = &mut arriving.inner;
         inner.read(frame.octets(), link).map_err(malformed)?;
         if outer_ecn & ecn::ECT_1 != 0 {
             propagate_congestion(frame, inner, outer_ecn)?;
         }
         let hash = self.key_ingress(vni, via, inner);
-        Ok(Arrival::Inner { vni, via, hash })
+        Ok(Arrival::Inner { hash })
     }
 
     /// Delivers what has arrived, if its flow may be.
     #[inline(always)]
-    pub(crate) fn deliver(&mut self, arrival: Arrival, inner: &Inner, frame_len: usize) -> Result<Verdict, DropReason> {
+    pub(crate) fn deliver(
+        &mut self,
+        arrival: Arrival,
+        arriving: &Arriving,
+        frame_len: usize,
+    ) -> Result<Verdict, DropReason> {
         match arrival {
             Arrival::Ended(verdict) => Ok(verdict),
-            Arrival::Inner { vni, via, hash } => {
-                let flow = self.ingress_flow(vni, via, inner, hash, frame_len, EncryptionCode::X.into())?;
+            Arrival::Inner { hash } => {
+                let Arriving { inner, via } = arriving;
+                let flow = self.ingress_flow(*via, inner, hash, frame_len, EncryptionCode::X.into())?;
                 carry_out(&flow)
             }
         }
@@ -217,7 +241,6 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     #[inline(always)]
     fn ingress_flow(
         &mut self,
-        vni: u32,
         via: Via,
         inner: &Inner,
         hash: u64,
@@ -232,14 +255,13 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
             self.touch(flow, inner, frame_len);
             return Ok(self.flows.entry(flow).action);
         }
-        self.first_arrival(vni, via, inner, hash, (frame_len, code), found)
+        self.first_arrival(via, inner, hash, (frame_len, code), found)
     }
 
     /// Judges a flow's sender, or judges it again.
     #[cold]
     fn first_arrival(
         &mut self,
-        vni: u32,
         via: Via,
         inner: &Inner,
         hash: u64,
@@ -247,7 +269,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         found: Option<FlowId>,
     ) -> Result<FlowAction, DropReason> {
         self.count(Counter::FlowMiss);
-        let action = self.decide_ingress(vni, via, inner, code)?;
+        let action = self.decide_ingress(inner.key.scope, via, inner, code)?;
         self.install(hash, action, found, inner, frame_len)?;
         Ok(action)
     }
