@@ -14,8 +14,29 @@ fn bed(underlay_mtu: u16) -> RefCell<TestBed> {
 
 thread_local! { static BEDS: [RefCell<TestBed>; 3] = [bed(600), bed(1_078), bed(9_000)]; }
 
-fuzz_target!(|input: (Vec<Vec<u8>>, [u16; 3], u8)| {
-    let (frames, [csum_start, csum_offset, segment_len], flags) = input;
+/// A good frame of the VM: UDP or TCP over IPv4 or IPv6, or an ARP request; and the checksum request that fits it.
+fn template(bed: &TestBed, kind: u8, payload_len: u16) -> (Vec<u8>, u16, u16) {
+    let payload = vec![0x5a; usize::from(payload_len) % 9_000];
+    let spec = bed.frame(0, 1, kind & 1 != 0);
+    let (spec, csum_offset) = match kind & 2 {
+        0 => (spec.udp(68, 53, &payload), 6),
+        _ => (spec.tcp(443, 53, 0x18, &payload), 16),
+    };
+    let frame = spec.build();
+    if kind & 0x0d == 0x0c {
+        let packet = [0, 1, 8, 0, 6, 4, 0, 1];
+        let arp = [&[0xff; 6], &frame[6..12], &[8, 6], &packet, &frame[6..12], &frame[26..30], &[0; 6], &frame[30..34]];
+        return (arp.concat(), 0, 0);
+    }
+    (frame, spec.l4() as u16, csum_offset)
+}
+
+/// Octets as they come, octets to be changed in a good frame (place, difference), the offload request, kind and length of the
+/// good frame.
+type Input = (Vec<Vec<u8>>, Vec<(u8, u8)>, [u16; 3], u8, u8, u16);
+
+fuzz_target!(|input: Input| {
+    let (frames, changes, [csum_start, csum_offset, segment_len], flags, kind, payload_len) = input;
     let offload = Offload {
         needs_csum: flags & 1 != 0,
         segmentation: [Segmentation::None, Segmentation::Tcp, Segmentation::Udp][usize::from(flags >> 1) % 3],
@@ -26,17 +47,17 @@ fuzz_target!(|input: (Vec<Vec<u8>>, [u16; 3], u8)| {
     };
     BEDS.with(|beds| {
         let mut bed = beds[usize::from(flags >> 4) % 3].borrow_mut();
-        let spec = bed.frame(0, 1, false).build();
         for frame in &frames {
             bed.push(0, Edge::Vf(0), frame, offload);
-            // The same with the VM's own address and its peer's, so that more than one input in a million gets on.
-            let mut owned = frame.clone();
-            if let Some(at) = owned.get_mut(..34) {
-                at[12..15].copy_from_slice(&spec[12..15]);
-                at[26..34].copy_from_slice(&spec[26..34]);
-            }
-            bed.push(0, Edge::Vf(0), &owned, offload);
         }
+        let (mut frame, csum_start, csum_offset) = template(&bed, kind, payload_len);
+        for (at, difference) in changes {
+            let at = usize::from(at) % frame.len();
+            frame[at] ^= difference;
+        }
+        bed.push(0, Edge::Vf(0), &frame, offload);
+        let fitting = Offload { csum_start, csum_offset, ..offload };
+        bed.push(0, Edge::Vf(0), &frame, fitting);
         bed.settle();
         bed.check();
         assert!(
