@@ -80,7 +80,8 @@ pub(crate) fn test(args: &[&str], captures: Option<&str>) -> Result<()> {
     }
     let parts = [
         tests,
-        run(cargo().args(["test", "--workspace", "--doc"])),
+        // Its generated modules are compiled out of documentation tests, and `--doc` doesn't heed its `doctest = false`.
+        run(cargo().args(["test", "--workspace", "--doc", "--exclude", "sealnic-regs"])),
         oracle::check(captures),
     ];
     // Each part is worth its result, also after a failed one.
