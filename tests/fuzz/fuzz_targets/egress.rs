@@ -25,7 +25,16 @@ fn template(bed: &TestBed, kind: u8, payload_len: u16) -> (Vec<u8>, u16, u16) {
     let frame = spec.build();
     if kind & 0x0d == 0x0c {
         let packet = [0, 1, 8, 0, 6, 4, 0, 1];
-        let arp = [&[0xff; 6], &frame[6..12], &[8, 6], &packet, &frame[6..12], &frame[26..30], &[0; 6], &frame[30..34]];
+        let arp = [
+            &[0xff; 6],
+            &frame[6..12],
+            &[8, 6],
+            &packet,
+            &frame[6..12],
+            &frame[26..30],
+            &[0; 6],
+            &frame[30..34],
+        ];
         return (arp.concat(), 0, 0);
     }
     (frame, spec.l4() as u16, csum_offset)
@@ -56,7 +65,11 @@ fuzz_target!(|input: Input| {
             frame[at] ^= difference;
         }
         bed.push(0, Edge::Vf(0), &frame, offload);
-        let fitting = Offload { csum_start, csum_offset, ..offload };
+        let fitting = Offload {
+            csum_start,
+            csum_offset,
+            ..offload
+        };
         bed.push(0, Edge::Vf(0), &frame, fitting);
         bed.settle();
         bed.check();
