@@ -164,9 +164,9 @@ fn hosts() {
     );
     wrong(
         "underlay_mtu = 9000",
-        "underlay_mtu = 1615",
+        "underlay_mtu = 1395",
         "host[0].underlay_mtu",
-        "is 1615",
+        "is 1395",
     );
     wrong(
         "underlay_mtu = 9000",
