@@ -5,6 +5,7 @@ use crate::frame::Frame;
 use crate::index::{Index, Key};
 use crate::memory::{Memory, Sizes};
 use crate::parse::Outer;
+use crate::tables::check;
 use sealnic_abi::DropReason;
 use sealnic_abi::event::EventKind;
 use sealnic_abi::mailbox::Status;
@@ -203,10 +204,6 @@ fn cid_key(cid: &[u8]) -> Option<CidKey> {
     let mut octets = [0; 20];
     octets.get_mut(..cid.len())?.copy_from_slice(cid);
     Some(CidKey(zerocopy::transmute!(octets)))
-}
-
-fn check(allowed: bool) -> Result<(), Status> {
-    if allowed { Ok(()) } else { Err(Status::BadParameter) }
 }
 
 impl Peer {

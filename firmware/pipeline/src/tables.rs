@@ -58,7 +58,8 @@ pub struct Tables<M: Memory> {
     pub(crate) exclusions: M::Slice<Option<Exclusion>>,
 }
 
-fn check(allowed: bool) -> Result<(), Status> {
+/// Refuses a field whose value is not allowed.
+pub(crate) fn check(allowed: bool) -> Result<(), Status> {
     if allowed { Ok(()) } else { Err(Status::BadParameter) }
 }
 
