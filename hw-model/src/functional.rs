@@ -2,8 +2,8 @@
 
 use crate::bar::Bar;
 use crate::memory::{HeapMemory, ModelEntropy};
-use crate::packet::{Edge, Packet};
-use crate::{HwModel, ModelConfig, ModelError};
+use crate::packet::{Edge, Ended, Packet};
+use crate::{ENDED_KEPT, HwModel, ModelConfig, ModelError};
 use sealnic_firmware::{Destination, Frame, Nic, Output, Verdict};
 use std::collections::VecDeque;
 
@@ -27,12 +27,22 @@ struct Queues {
     /// Time and tag of the frame being worked on; what is made from it inherits them.
     time_ns: u64,
     tag: u64,
+    /// Frames that ended inside, for observers.
+    ended: VecDeque<Ended>,
 }
 
 impl Queues {
     fn push(&mut self, edge: Edge, packet: Packet) {
         self.host += usize::from(edge == Edge::Host);
         self.out.push_back((edge, packet));
+    }
+
+    fn end(&mut self, verdict: Verdict) {
+        if self.ended.len() == ENDED_KEPT {
+            self.ended.pop_front();
+        }
+        let (tag, time_ns) = (self.tag, self.time_ns);
+        self.ended.push_back(Ended { tag, time_ns, verdict });
     }
 }
 
@@ -106,6 +116,8 @@ impl HwModel for FunctionalModel {
             (packet.start, packet.end) = (range.start, range.end);
             packet.offload = Default::default();
             self.queues.push(edge(destination), packet);
+        } else {
+            self.queues.end(verdict);
         }
         self.nic.poll(self.now_ns, SWEEP);
     }
@@ -114,6 +126,15 @@ impl HwModel for FunctionalModel {
         let (edge, packet) = self.queues.out.pop_front()?;
         self.queues.host -= usize::from(edge == Edge::Host);
         Some((edge, packet))
+    }
+
+    fn ended(&mut self) -> Option<Ended> {
+        self.queues.ended.pop_front()
+    }
+
+    /// Nothing is ever on its way: what happens to a frame happens as it is handed over.
+    fn next_event_ns(&self) -> Option<u64> {
+        None
     }
 
     fn advance(&mut self, now_ns: u64) {

@@ -13,13 +13,13 @@ pub mod middleware;
 pub mod packet;
 
 pub use functional::FunctionalModel;
-pub use packet::{Edge, Offload, Packet, Segmentation, Verdict};
+pub use packet::{Edge, Ended, Offload, Packet, Segmentation, Verdict};
 pub use sealnic_firmware::Sizes;
 
 /// A SealNIC device as its surroundings see it: PF registers, the VMs' ports, the wire, the host's exception path.
 ///
 /// Time is the frames': it never goes back, and nothing reads a host clock.
-pub trait HwModel {
+pub trait HwModel: Send {
     /// Reads a 32-bit register of PF BAR0. `offset` is in octets, a multiple of 4; where nothing stands all ones are read.
     fn read32(&mut self, offset: u32) -> u32;
 
@@ -32,9 +32,21 @@ pub trait HwModel {
     /// Takes the next frame that left the device, oldest first.
     fn collect(&mut self) -> Option<(Edge, Packet)>;
 
+    /// Takes the next frame that ended inside the device, dropped or consumed, oldest first: for observers, visible on no
+    /// bus. A device keeps the last [`ENDED_KEPT`] of them.
+    fn ended(&mut self) -> Option<Ended>;
+
+    /// Time at which something inside will happen by itself because frames are on their way, rounded up to a nanosecond;
+    /// `None` when nothing is. Aging and ends of overlaps wait for [`advance`](Self::advance) and don't count.
+    fn next_event_ns(&self) -> Option<u64>;
+
     /// Lets time pass until `now_ns`: aging, flow log, ends of overlaps.
     fn advance(&mut self, now_ns: u64);
 }
+
+/// Frames that ended inside which a device remembers until they are taken: older ones are forgotten, so that a device whose
+/// observer isn't there doesn't grow.
+pub const ENDED_KEPT: usize = 65_536;
 
 impl<M: HwModel + ?Sized> HwModel for Box<M> {
     fn read32(&mut self, offset: u32) -> u32 {
@@ -51,6 +63,14 @@ impl<M: HwModel + ?Sized> HwModel for Box<M> {
 
     fn collect(&mut self) -> Option<(Edge, Packet)> {
         (**self).collect()
+    }
+
+    fn ended(&mut self) -> Option<Ended> {
+        (**self).ended()
+    }
+
+    fn next_event_ns(&self) -> Option<u64> {
+        (**self).next_event_ns()
     }
 
     fn advance(&mut self, now_ns: u64) {

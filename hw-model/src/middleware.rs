@@ -1,7 +1,7 @@
 //! Middleware: models around models, so that capture and impairments are flags of no backend.
 
 use crate::HwModel;
-use crate::packet::{Edge, Packet};
+use crate::packet::{Edge, Ended, Packet};
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 use std::collections::VecDeque;
@@ -28,7 +28,7 @@ impl<M: HwModel, F: FnMut(Edge, Way, &Packet)> Tap<M, F> {
     }
 }
 
-impl<M: HwModel, F: FnMut(Edge, Way, &Packet)> HwModel for Tap<M, F> {
+impl<M: HwModel, F: FnMut(Edge, Way, &Packet) + Send> HwModel for Tap<M, F> {
     fn read32(&mut self, offset: u32) -> u32 {
         self.model.read32(offset)
     }
@@ -46,6 +46,14 @@ impl<M: HwModel, F: FnMut(Edge, Way, &Packet)> HwModel for Tap<M, F> {
         let (edge, packet) = self.model.collect()?;
         (self.observer)(edge, Way::Out, &packet);
         Some((edge, packet))
+    }
+
+    fn ended(&mut self) -> Option<Ended> {
+        self.model.ended()
+    }
+
+    fn next_event_ns(&self) -> Option<u64> {
+        self.model.next_event_ns()
     }
 
     fn advance(&mut self, now_ns: u64) {
@@ -220,6 +228,14 @@ impl<M: HwModel> HwModel for Impaired<M> {
                 other => return Some(other),
             }
         }
+    }
+
+    fn ended(&mut self) -> Option<Ended> {
+        self.model.ended()
+    }
+
+    fn next_event_ns(&self) -> Option<u64> {
+        self.model.next_event_ns()
     }
 
     fn advance(&mut self, now_ns: u64) {

@@ -14,6 +14,17 @@ pub enum Edge {
     Host,
 }
 
+/// A frame that was handed to a device and ended inside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ended {
+    /// The giver's name for it.
+    pub tag: u64,
+    /// When, in nanoseconds.
+    pub time_ns: u64,
+    /// Dropped or consumed: a verdict without destination.
+    pub verdict: Verdict,
+}
+
 /// A frame with its time and with room around it, so that headers and tag are written in place.
 #[derive(Clone)]
 pub struct Packet {

@@ -1,10 +1,11 @@
 //! The device as a whole: registers, interrupts, self-test, time, repeatability, and one association after another.
 
+use sealnic_abi::DropReason;
 use sealnic_abi::event::HostFrameKind;
 use sealnic_abi::object::{Association, Direction, DtlsVersion};
 use sealnic_abi::registers::{BAR_LEN, Location, Register, Window};
 use sealnic_driver::device::SaParams;
-use sealnic_hw_model::{Edge, Packet};
+use sealnic_hw_model::{Edge, Packet, Verdict};
 use sealnic_tests::{Body, Random, Setup, TestBed, for_each_backend, outer};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -45,6 +46,37 @@ fn interrupt_causes_tell_what_waits_and_no_more() {
             panic!("a frame waits for the host, and nobody says so");
         }
         assert!(!bed.device(0).interrupt_causes().unwrap().host_frame_pending);
+    });
+}
+
+#[test]
+fn a_frame_that_ends_inside_is_told_once_by_its_tag_and_one_that_leaves_is_not() {
+    for_each_backend(|backend| {
+        let mut bed = TestBed::new(backend, Setup::two_hosts());
+        while bed.model(0).ended().is_some() {}
+        let good = bed.frame(0, 1, false).build();
+        let mut spoofed = good.clone();
+        spoofed[6] ^= 2;
+        bed.push(0, Edge::Vf(0), &good, Default::default());
+        bed.push(0, Edge::Vf(0), &spoofed, Default::default());
+        bed.push(0, Edge::Vf(0), &good, Default::default());
+        bed.settle();
+        let outcome = bed.take();
+        assert_eq!(outcome.delivered.len(), 2);
+        // Tags count up, and the one between the two delivered is the spoofed frame's.
+        let tag = outcome.delivered[0].tag + 1;
+        let ended = bed.model(0).ended().unwrap();
+        assert_eq!((ended.tag, ended.verdict), (tag, Verdict::Drop(DropReason::SpoofedMac)));
+        assert!(ended.time_ns <= bed.now_ns);
+        assert_eq!(bed.model(0).ended(), None);
+        assert_eq!(bed.model(1).ended(), None);
+        for host in 0..2 {
+            assert_eq!(
+                bed.model(host).next_event_ns(),
+                None,
+                "something moves after all has settled"
+            );
+        }
     });
 }
 

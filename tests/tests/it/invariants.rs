@@ -8,14 +8,14 @@ use sealnic_abi::registers::Register;
 use sealnic_abi::{Capability, DropReason, Enforcement, MappingKind};
 use sealnic_driver::device::FlushScope;
 use sealnic_driver::reconcile;
-use sealnic_hw_model::{Edge, HwModel, Offload, Packet, Segmentation};
+use sealnic_hw_model::{Edge, Ended, HwModel, Offload, Packet, Segmentation};
 use sealnic_tests::bed::{Delivery, Sent};
 use sealnic_tests::setup::Pair;
 use sealnic_tests::{Backend, Setup, TestBed, for_each_backend, outer};
 use std::cell::RefCell;
 use std::collections::{HashSet, VecDeque};
 use std::net::IpAddr;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 
 /// Runs of the random program.
 const CASES: u32 = 256;
@@ -42,7 +42,7 @@ fn setup() -> Setup {
 /// VMs that send a frame each time their host commands the device: in the middle of every reconciliation too.
 struct Chatter {
     model: Box<dyn HwModel>,
-    talk: Rc<RefCell<Talk>>,
+    talk: Arc<Mutex<Talk>>,
 }
 
 #[derive(Default)]
@@ -60,7 +60,7 @@ impl HwModel for Chatter {
 
     fn write32(&mut self, offset: u32, value: u32) {
         self.model.write32(offset, value);
-        let mut talk = self.talk.borrow_mut();
+        let mut talk = self.talk.lock().unwrap();
         if talk.is_on && offset == Register::MailboxDoorbell.offset() {
             let (port, frame) = &talk.frames[talk.said as usize % talk.frames.len()];
             self.model
@@ -77,6 +77,14 @@ impl HwModel for Chatter {
         self.model.collect()
     }
 
+    fn ended(&mut self) -> Option<Ended> {
+        self.model.ended()
+    }
+
+    fn next_event_ns(&self) -> Option<u64> {
+        self.model.next_event_ns()
+    }
+
     fn advance(&mut self, now_ns: u64) {
         self.model.advance(now_ns);
     }
@@ -84,7 +92,7 @@ impl HwModel for Chatter {
 
 struct World {
     bed: TestBed,
-    talks: Vec<Rc<RefCell<Talk>>>,
+    talks: Vec<Arc<Mutex<Talk>>>,
     pairs: Vec<Pair>,
     epochs: Vec<u64>,
     revision: u32,
@@ -100,12 +108,12 @@ impl World {
     fn new(backend: &Backend) -> Self {
         let mut talks = Vec::new();
         let bed = TestBed::wrapped(backend, setup(), |_, model| {
-            let talk = Rc::new(RefCell::new(Talk::default()));
+            let talk = Arc::new(Mutex::new(Talk::default()));
             talks.push(talk.clone());
             Box::new(Chatter { model, talk })
         });
         for (host, talk) in talks.iter().enumerate() {
-            let mut talk = talk.borrow_mut();
+            let mut talk = talk.lock().unwrap();
             for (from, to) in [(0, 1), (0, 3), (2, 1), (4, 1), (1, 0), (1, 2), (3, 0), (1, 4)] {
                 let vm = &bed.setup.vms[from];
                 if vm.host == host {
@@ -280,12 +288,12 @@ impl World {
     fn command(&mut self, host: usize, command: impl FnOnce(&mut TestBed)) {
         let (before, drops_before) = self.programmed();
         {
-            let mut talk = self.talks[host].borrow_mut();
+            let mut talk = self.talks[host].lock().unwrap();
             (talk.is_on, talk.now_ns) = (true, self.bed.now_ns);
         }
-        let said = self.talks[host].borrow().said;
+        let said = self.talks[host].lock().unwrap().said;
         command(&mut self.bed);
-        let mut talk = self.talks[host].borrow_mut();
+        let mut talk = self.talks[host].lock().unwrap();
         talk.is_on = false;
         self.bed.hosts[host].ledger.vf_in += talk.said - said;
         drop(talk);
