@@ -230,7 +230,7 @@ fn frames_with_extension_headers_arrive_and_show_their_ports_to_policy() {
             if fits {
                 assert_eq!(outcome.only_delivery().frame, frame);
             } else {
-                outcome.assert_dropped(0, sealnic_abi::DropReason::Malformed);
+                outcome.assert_dropped(0, DropReason::Malformed);
             }
         }
     });
