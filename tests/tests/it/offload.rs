@@ -1,5 +1,6 @@
 //! Checksum completion and segmentation, asked for with virtio-net-header semantics (VIRTIO 1.2 section 5.1.6.2).
 
+use sealnic_abi::object::AssociationState;
 use sealnic_abi::{Counter, DropReason};
 use sealnic_hw_model::{Offload, Segmentation};
 use sealnic_tests::frames::check;
@@ -199,6 +200,23 @@ fn offload_requests_that_do_not_fit_the_frame_are_refused() {
                 assert_eq!(bed.send(0, &frame).only_delivery().frame, frame);
             }
         }
+    });
+}
+
+#[test]
+fn a_frame_of_a_denied_flow_is_dropped_whole_and_not_cut() {
+    for_each_backend(|backend| {
+        let setup = Setup::two_hosts().with(|s| s.state = AssociationState::NotReady);
+        let mut bed = TestBed::new(backend, setup);
+        let spec = bed.frame(0, 1, false).tcp(1, 2, 0x10, &[5; 4_000]);
+        let (frame, mut offload) = unfinished(&spec);
+        // Twice: when the flow is decided, and when it is known.
+        for _ in 0..2 {
+            (offload.segmentation, offload.segment_len) = (Segmentation::Tcp, 1_000);
+            bed.send_offload(0, &frame, offload)
+                .assert_dropped(0, DropReason::SwNotReady);
+        }
+        assert_eq!(bed.counters(0).get(Counter::Generated), 0);
     });
 }
 

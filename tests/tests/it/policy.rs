@@ -272,6 +272,25 @@ fn the_outside_is_reached_in_the_clear_through_the_gateway_and_answers_from_ther
 }
 
 #[test]
+fn link_local_addresses_are_never_outside() {
+    let gateway: IpAddr = "192.0.2.254".parse().unwrap();
+    for_each_backend(|backend| {
+        let setup = Setup::two_hosts().with(|s| s.gateways = vec![(10, gateway)]);
+        let mut bed = TestBed::new(backend, setup.clone());
+        for near in ["169.254.0.9", "127.0.0.1", "fe80::9", "::1"] {
+            let near: IpAddr = near.parse().unwrap();
+            let to = bed.frame(0, 1, near.is_ipv6()).with(|s| s.dst = near).udp(1, 2, b"out");
+            let outcome = bed.send(0, &to.build());
+            outcome.assert_dropped(0, DropReason::NoMapping);
+            assert!(outcome.wire.is_empty());
+            let from = bed.frame(1, 0, near.is_ipv6()).with(|s| s.src = near).udp(2, 1, b"in");
+            let from = outer::clear(gateway, setup.pa(0), setup.mac(0), 10, &from.build());
+            bed.inject(0, &from).assert_dropped(0, DropReason::NoMapping);
+        }
+    });
+}
+
+#[test]
 fn a_peer_vnet_or_an_association_that_is_unknown_here_means_drop() {
     for_each_backend(|backend| {
         for drop in ENFORCEMENTS {
