@@ -249,8 +249,8 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
                     ..action
                 }
             }
+            // An action is a drop unless it is made another.
             Fate::Drop => FlowAction {
-                kind: ActionKind::Drop.into(),
                 reason: reason_of(code).into(),
                 ..action
             },
