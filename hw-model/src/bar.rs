@@ -1,13 +1,13 @@
 //! PF BAR0 of a model: which effect an access has. Where registers stand and which bits may be written is generated.
 
-use crate::memory::{HeapMemory, ModelEntropy};
+use crate::core::ModelNic;
 use sealnic_abi::mailbox::{CounterValues, MessageHeader, WINDOW_LEN};
 use sealnic_abi::registers::offsets::{
     cap_counters, cap_mailbox, control, counter_snapshot, irq_cause, mailbox_doorbell, mailbox_response_len,
     mailbox_status, status,
 };
 use sealnic_abi::registers::{Location, MailboxError, Register, RegisterFile, Window};
-use sealnic_firmware::{Nic, Output};
+use sealnic_firmware::Output;
 use zerocopy::IntoBytes;
 use zeroize::Zeroize;
 
@@ -18,8 +18,6 @@ pub(crate) struct Bar {
     response: [u8; WINDOW_LEN],
     counters: CounterValues,
 }
-
-type ModelNic = Nic<HeapMemory, ModelEntropy>;
 
 impl Bar {
     pub(crate) fn new(nic: &ModelNic) -> Self {
@@ -34,7 +32,7 @@ impl Bar {
     }
 
     /// Registers at reset values, capabilities and generation of the device, windows empty.
-    fn reset(&mut self, nic: &ModelNic) {
+    pub(crate) fn reset(&mut self, nic: &ModelNic) {
         self.request.zeroize();
         self.response.zeroize();
         self.counters = CounterValues::ZERO;

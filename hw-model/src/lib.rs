@@ -4,15 +4,20 @@
 //! * [`functional`]: the functional model
 //! * [`middleware`]: capture and impairments around any model
 //! * [`memory`]: the model's DRAM and random generator
+//! * [`host_port`]: the device's way into the host: memory and interrupts
+//! * `core`: what every model is built around
 //! * `bar`: BAR0 with its effects
 
 mod bar;
+mod core;
 pub mod functional;
+pub mod host_port;
 pub mod memory;
 pub mod middleware;
 pub mod packet;
 
 pub use functional::FunctionalModel;
+pub use host_port::{DmaFault, HostPort};
 pub use packet::{Edge, Ended, Offload, Packet, Segmentation, Verdict};
 pub use sealnic_firmware::Sizes;
 
@@ -42,6 +47,13 @@ pub trait HwModel: Send {
 
     /// Lets time pass until `now_ns`: aging, flow log, ends of overlaps.
     fn advance(&mut self, now_ns: u64);
+
+    /// Plugs the device into a host, in place of the one before. Without a host it reaches no memory and raises no interrupt.
+    fn connect(&mut self, host: Box<dyn HostPort>);
+
+    /// Function-level reset (PCIe 6.0 section 6.6.2): a clean state and a new generation; keys, windows and rings are wiped, frames
+    /// inside are dropped and counted. Counters of frames go on, and what left the device can still be collected.
+    fn reset(&mut self);
 }
 
 /// Frames that ended inside which a device remembers until they are taken: older ones are forgotten, so that a device whose
@@ -75,6 +87,14 @@ impl<M: HwModel + ?Sized> HwModel for Box<M> {
 
     fn advance(&mut self, now_ns: u64) {
         (**self).advance(now_ns);
+    }
+
+    fn connect(&mut self, host: Box<dyn HostPort>) {
+        (**self).connect(host);
+    }
+
+    fn reset(&mut self) {
+        (**self).reset();
     }
 }
 

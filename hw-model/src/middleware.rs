@@ -1,6 +1,7 @@
 //! Middleware: models around models, so that capture and impairments are flags of no backend.
 
 use crate::HwModel;
+use crate::host_port::HostPort;
 use crate::packet::{Edge, Ended, Packet};
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
@@ -58,6 +59,14 @@ impl<M: HwModel, F: FnMut(Edge, Way, &Packet) + Send> HwModel for Tap<M, F> {
 
     fn advance(&mut self, now_ns: u64) {
         self.model.advance(now_ns);
+    }
+
+    fn connect(&mut self, host: Box<dyn HostPort>) {
+        self.model.connect(host);
+    }
+
+    fn reset(&mut self) {
+        self.model.reset();
     }
 }
 
@@ -241,5 +250,13 @@ impl<M: HwModel> HwModel for Impaired<M> {
     fn advance(&mut self, now_ns: u64) {
         self.model.advance(now_ns);
         self.wire.flush(&mut self.out);
+    }
+
+    fn connect(&mut self, host: Box<dyn HostPort>) {
+        self.model.connect(host);
+    }
+
+    fn reset(&mut self) {
+        self.model.reset();
     }
 }

@@ -8,7 +8,7 @@ use sealnic_abi::registers::Register;
 use sealnic_abi::{Capability, DropReason, Enforcement, MappingKind};
 use sealnic_driver::device::FlushScope;
 use sealnic_driver::reconcile;
-use sealnic_hw_model::{Edge, Ended, HwModel, Offload, Packet, Segmentation};
+use sealnic_hw_model::{Edge, Ended, HostPort, HwModel, Offload, Packet, Segmentation};
 use sealnic_tests::bed::{Delivery, Sent};
 use sealnic_tests::setup::Pair;
 use sealnic_tests::{Backend, Setup, TestBed, for_each_backend, outer};
@@ -87,6 +87,14 @@ impl HwModel for Chatter {
 
     fn advance(&mut self, now_ns: u64) {
         self.model.advance(now_ns);
+    }
+
+    fn connect(&mut self, host: Box<dyn HostPort>) {
+        self.model.connect(host);
+    }
+
+    fn reset(&mut self) {
+        self.model.reset();
     }
 }
 
