@@ -2,6 +2,7 @@
 //!
 //! * [`packet`]: frames at the edges of a device, with room around them
 //! * [`functional`]: the functional model
+//! * [`cycle`]: the cycle model, its hardware files and what it measures
 //! * [`middleware`]: capture and impairments around any model
 //! * [`memory`]: the model's DRAM and random generator
 //! * [`host_port`]: the device's way into the host: memory and interrupts
@@ -10,6 +11,7 @@
 
 mod bar;
 mod core;
+pub mod cycle;
 pub mod functional;
 pub mod host_port;
 pub mod memory;
