@@ -3,8 +3,11 @@
 //! method; [`reconcile()`] makes what is programmed equal to a [`DesiredState`]; [`FlowLog`] turns the device's events into
 //! the Azure VNet flow log, version 4. The driver holds no state that it could not read back from the device.
 //!
+//! * [`bind`](mod@bind): handing a PCI function to the kernel's VFIO driver and back
 //! * [`clock`]: time for deadlines, replaceable in tests
-//! * [`transport`]: how registers are reached; `transport::model` (feature `model`) for a model in this process
+//! * [`dma`]: host memory that a device reaches
+//! * [`transport`]: how a device is reached: a model in this process (feature `model`), a device served over a Unix socket
+//!   (`vfio-user`), a PCI function through the kernel's VFIO (`vfio`)
 //! * [`mailbox`]: commands and answers, with deadlines and retries that never execute a command twice
 //! * [`device`]: discovery and the typed commands
 //! * [`list`](mod@list): paging through the device's tables
@@ -14,12 +17,14 @@
 //! * [`reconcile`](mod@reconcile): reads back, plans, applies, reports
 //! * [`flow_log`]: flow-log records from events; [`flow_tuple`] for one line of it
 //! * [`keys`]: secrets of an SA, and static keys derived for scenarios
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)] // Allowed in `dma/mapped.rs`, `transport/vfio/mmio.rs` and `transport/vfio/sys.rs` alone.
 
+pub mod bind;
 pub mod clock;
 pub mod counters;
 pub mod desired;
 pub mod device;
+pub mod dma;
 mod error;
 pub mod flow_log;
 pub mod flow_tuple;

@@ -3,7 +3,7 @@
 use super::mock::{Mock, MockTransport, TEST_CONFIG};
 use super::random::Random;
 use crate::clock::{Clock, ManualClock};
-use crate::transport::{Transport, TransportError};
+use crate::transport::{Fired, Transport, TransportError};
 use crate::{Device, Error, reconcile::read_back};
 use sealnic_abi::event::Event;
 use sealnic_abi::registers::{Location, Register};
@@ -46,8 +46,8 @@ impl Transport for Noisy {
     }
 
     /// Returns at once without time passing, as a transport with spurious interrupts may.
-    fn wait(&mut self, _: Duration, _: &mut dyn Clock) -> Result<(), TransportError> {
-        Ok(())
+    fn wait(&mut self, _: Duration, _: &mut dyn Clock) -> Result<Fired, TransportError> {
+        Ok(Fired::NONE)
     }
 }
 

@@ -8,6 +8,8 @@ mod mock;
 #[cfg(feature = "model")]
 mod model;
 mod plan;
-mod random;
+pub(crate) mod random;
 mod reconcile;
 mod tuple_parser;
+#[cfg(feature = "vfio-user")]
+mod vfio_user;
