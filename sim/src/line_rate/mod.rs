@@ -3,6 +3,7 @@
 //! * [`theory`]: what a line allows at most, from the octets around each frame
 //! * [`report`]: what a sweep found, as data
 
+pub mod html;
 pub mod report;
 pub mod theory;
 
