@@ -419,3 +419,128 @@ fn reason_of(error: OpenError) -> DropReason {
         OpenError::Malformed | OpenError::Unsupported | OpenError::NoContentType => DropReason::RecordMalformed,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use crate::frame::{Destination, HEADROOM, Offload, Output};
+    use crate::testing::{TestNic, device, in_buffer};
+    use sealnic_dtls::{KeyMaterial, Limits, ReadState};
+    use std::vec::Vec;
+
+    const READ_SA: u32 = 1;
+
+    struct Nothing;
+
+    impl Output for Nothing {
+        fn emit(&mut self, _to: Destination, _frame: &[u8]) {}
+    }
+
+    /// A datagram of host 0's device with a frame of its VM.
+    fn sealed(sender: &mut TestNic) -> Vec<u8> {
+        let mut octets = [0x33; 60];
+        octets[..14].copy_from_slice(&[2, 0, 0, 0, 1, 1, 2, 0, 0, 0, 1, 0, 8, 0]);
+        octets[14..18].copy_from_slice(&[0x45, 0, 0, 46]);
+        octets[20..24].copy_from_slice(&[0x40, 0, 64, 17]);
+        octets[26..34].copy_from_slice(&[10, 1, 0, 0, 10, 1, 0, 1]);
+        let mut buffer = in_buffer(&octets);
+        let mut frame = Frame::new(&mut buffer, HEADROOM, HEADROOM + octets.len()).unwrap();
+        let verdict = sender.from_vf(0, 0, Offload::default(), &mut frame, &mut Nothing);
+        assert_eq!(verdict, Verdict::WireSealed);
+        frame.octets().to_vec()
+    }
+
+    fn receive(receiver: &mut TestNic, datagram: &[u8]) -> Verdict {
+        let mut buffer = in_buffer(datagram);
+        let mut frame = Frame::new(&mut buffer, HEADROOM, HEADROOM + datagram.len()).unwrap();
+        receiver.from_wire(0, &mut frame)
+    }
+
+    /// Notices about SAs since the last call.
+    fn notices(nic: &mut TestNic) -> Vec<(EventKind, u32)> {
+        let events = core::iter::from_fn(|| nic.events.pop());
+        let kinds = events.map(|event| (EventKind::try_from(event.kind).unwrap(), event.subject));
+        kinds
+            .filter(|(kind, _)| [EventKind::SaSoftLimit, EventKind::SaHardLimit].contains(kind))
+            .collect()
+    }
+
+    /// Host 1's device with these limits on what it reads; the keys are those of `device`.
+    fn receiver(limits: impl FnOnce(&mut Limits)) -> TestNic {
+        let mut nic = device(1);
+        let Keys::Read(state) = &nic.keys.sa_mut(READ_SA).unwrap().keys else {
+            panic!("SA {READ_SA} reads");
+        };
+        let config = *state.config();
+        let (mut key, mut sn_key) = ([0; 32], [0; 32]);
+        (key[0], sn_key[0]) = (1, 3);
+        let material = KeyMaterial {
+            key,
+            iv: [0; 12],
+            sn_key,
+        };
+        let mut wanted = Limits::default_for(config.version);
+        limits(&mut wanted);
+        let state = ReadState::new(&material, config, 64, wanted).unwrap();
+        nic.keys.sa_mut(READ_SA).unwrap().keys = Keys::Read(state);
+        nic
+    }
+
+    #[test]
+    fn forgeries_ask_for_new_keys_once_and_end_the_old_ones_once() {
+        let mut sender = device(0);
+        let mut nic = receiver(|limits| (limits.soft_failures, limits.hard_failures) = (3, 5));
+        let good = sealed(&mut sender);
+        assert_eq!(receive(&mut nic, &good), Verdict::Vf(0));
+        let mut forged = sealed(&mut sender);
+        *forged.last_mut().unwrap() ^= 1;
+        for failure in 1..=5 {
+            assert_eq!(receive(&mut nic, &forged), Verdict::Drop(DropReason::AuthFailed));
+            let expected: &[_] = if failure == 3 {
+                &[(EventKind::SaSoftLimit, READ_SA)]
+            } else {
+                &[]
+            };
+            assert_eq!(notices(&mut nic), expected, "failure {failure}");
+            assert_eq!(nic.keys.sa_mut(READ_SA).unwrap().phase, SaPhase::Installed);
+        }
+        for expected in [&[(EventKind::SaHardLimit, READ_SA)][..], &[]] {
+            let next = sealed(&mut sender);
+            assert_eq!(receive(&mut nic, &next), Verdict::Drop(DropReason::FailureLimit));
+            assert_eq!(notices(&mut nic), expected);
+            assert_eq!(nic.keys.sa_mut(READ_SA).unwrap().phase, SaPhase::Dead);
+        }
+    }
+
+    #[test]
+    fn a_retiring_sa_that_forgeries_wear_out_still_ends_with_its_overlap() {
+        let mut sender = device(0);
+        let mut nic = receiver(|limits| (limits.soft_failures, limits.hard_failures) = (1, 1));
+        nic.keys.sa_mut(READ_SA).unwrap().phase = SaPhase::Retiring;
+        nic.keys.sa_mut(READ_SA).unwrap().retire_ns = u64::MAX;
+        let mut forged = sealed(&mut sender);
+        *forged.last_mut().unwrap() ^= 1;
+        assert_eq!(receive(&mut nic, &forged), Verdict::Drop(DropReason::AuthFailed));
+        assert_eq!(receive(&mut nic, &forged), Verdict::Drop(DropReason::FailureLimit));
+        assert_eq!(notices(&mut nic), [(EventKind::SaSoftLimit, READ_SA)]);
+        assert_eq!(nic.keys.sa_mut(READ_SA).unwrap().phase, SaPhase::Retiring);
+    }
+
+    #[test]
+    fn records_ask_for_new_keys_once() {
+        let mut sender = device(0);
+        let mut nic = receiver(|limits| limits.soft_packets = 4);
+        for record in 1..=8 {
+            let datagram = sealed(&mut sender);
+            assert_eq!(receive(&mut nic, &datagram), Verdict::Vf(0));
+            // The first record after the limit finds it reached.
+            let expected: &[_] = if record == 5 {
+                &[(EventKind::SaSoftLimit, READ_SA)]
+            } else {
+                &[]
+            };
+            assert_eq!(notices(&mut nic), expected, "record {record}");
+        }
+    }
+}

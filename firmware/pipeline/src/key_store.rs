@@ -105,7 +105,7 @@ pub(crate) struct Sa {
     pub(crate) soft_reported: bool,
     octets: u64,
     generation: u64,
-    retire_ns: u64,
+    pub(crate) retire_ns: u64,
 }
 
 impl Sa {

@@ -1,7 +1,8 @@
 //! The flow table and its log: entries come, age, are flushed and judged anew, and every record gets written.
 
 use sealnic_abi::event::{Event, EventKind};
-use sealnic_abi::{Counter, DropReason};
+use sealnic_abi::object::AssociationState;
+use sealnic_abi::{Counter, DropReason, EncryptionCode};
 use sealnic_driver::device::FlushScope;
 use sealnic_hw_model::Edge;
 use sealnic_tests::{Random, Setup, TestBed, for_each_backend, outer};
@@ -43,6 +44,40 @@ fn the_first_frame_of_a_flow_misses_and_later_ones_hit() {
         assert_eq!(rows.len(), 5);
         for row in rows {
             assert_eq!((row.counters.packets, row.key.dst_port, row.key.protocol), (10, 9, 17));
+        }
+    });
+}
+
+#[test]
+fn clear_and_local_flows_are_answered_by_the_table_too_and_logged_at_both_ends() {
+    for_each_backend(|backend| {
+        let setup = Setup::two_hosts()
+            .vm(0, 10)
+            .with(|s| (s.vnets[0].drop, s.state) = (false, AssociationState::Failed));
+        let mut bed = TestBed::new(backend, setup);
+        for (to, host, port, code) in [
+            (1, 1, 0, EncryptionCode::NxFallback),
+            (2, 0, 1, EncryptionCode::NxLocalDst),
+        ] {
+            let frame = bed.frame(0, to, false).udp(7, 9, b"known").build();
+            events(&mut bed, host);
+            let before: Vec<_> = (0..2).map(|host| bed.counters(host)).collect();
+            for _ in 0..3 {
+                assert_eq!(bed.send(0, &frame).only_delivery().frame, frame);
+            }
+            let since = |bed: &mut TestBed, counter| {
+                let counts = (0..2).map(|host| bed.counters(host).get(counter) - before[host].get(counter));
+                counts.sum::<u64>()
+            };
+            // One decision and two hits at either end, be they on one host or on two.
+            assert_eq!(
+                (since(&mut bed, Counter::FlowMiss), since(&mut bed, Counter::FlowHit)),
+                (2, 4)
+            );
+            let arrived = events(&mut bed, host);
+            let arrived: Vec<_> = arrived.iter().filter(|event| event.key.flags & 1 == 1).collect();
+            assert_eq!(arrived.len(), 1);
+            assert_eq!((arrived[0].port, arrived[0].code), (port, code.into()));
         }
     });
 }
