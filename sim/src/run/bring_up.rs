@@ -39,7 +39,10 @@ pub fn bring_up(scenario: &Scenario, options: &RunOptions) -> Result<BroughtUp, 
         ChaCha12Rng::from_seed(seed)
     };
     let states = scenario.desired_states(&mut random);
-    let mut network = Network::new(scenario, &states, options.impairments, |host| {
+    let latency_ns = match options.model {
+        ModelKind::Functional => 0,
+    };
+    let mut network = Network::new(scenario, &states, options.impairments, latency_ns, |host| {
         make_model(scenario, options, host)
     })?;
     let derivation = KeyDerivation::new(scenario.secret.expose(), &run_id);

@@ -19,13 +19,13 @@ pub mod summary;
 use crate::scenario::Scenario;
 pub use bring_up::{BroughtUp, bring_up};
 use capture::{CaptureError, CaptureWriter, CapturedFrame};
-use network::{Ending, Network, Observed, is_answer};
+use network::{Network, Observed, Restless, is_answer};
 use sealnic_abi::DropReason;
 use sealnic_abi::event::Event;
 use sealnic_driver::flow_log::{FlowLogConfig, FlowLogFile};
 use sealnic_driver::{CounterSnapshot, FlowLog, RunId};
-use sealnic_hw_model::Packet;
 use sealnic_hw_model::middleware::Impairments;
+use sealnic_hw_model::{Packet, Verdict};
 use sealnic_wire::{EthernetFrame, UdpPacket, vxlan};
 use sender::Senders;
 use sight::Sight;
@@ -33,8 +33,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use summary::{Accounting, FrameFate, Frames, Summary, VmFrames};
 
-/// Frames after which waiting events are taken from the devices.
-const DRAIN_INTERVAL: usize = 256;
+/// Frames scheduled at a time, after which waiting events are taken from the devices.
+const SCHEDULED: usize = 256;
 /// Device time that passes after the last frame, so that what is held back comes out.
 const LINGER_NS: u64 = 1_000_000;
 
@@ -133,12 +133,17 @@ pub fn run(scenario: &Scenario, options: &RunOptions, progress: &mut dyn Progres
     let frames = capture::read(&traffic.capture)?;
     let mut run = Run::prepare(scenario, options, &frames)?;
     let senders = Senders::new(scenario);
-    for (index, frame) in frames.iter().enumerate() {
-        run.carry(index, senders.of(&frame.octets))?;
-        if index % DRAIN_INTERVAL == 0 {
-            run.take_events()?;
-            progress.frames(index, frames.len());
+    for start in (0..frames.len()).step_by(SCHEDULED) {
+        let end = frames.len().min(start + SCHEDULED);
+        for (index, frame) in frames.iter().enumerate().take(end).skip(start) {
+            run.schedule(index, senders.of(&frame.octets));
         }
+        // Frames that come together with the next ones wait for these.
+        if let Some(next) = frames.get(end) {
+            run.follow(Until::Time(next.time_ns))?;
+        }
+        run.take_events()?;
+        progress.frames(end, frames.len());
     }
     progress.frames(frames.len(), frames.len());
     run.finish()
@@ -215,101 +220,49 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Carries one frame of the capture as far as it goes by itself.
-    fn carry(&mut self, index: usize, sender: Option<usize>) -> Result<(), RunError> {
+    /// Has a frame of the capture handed over by its sender when its time comes.
+    fn schedule(&mut self, index: usize, sender: Option<usize>) {
         let frame = &self.capture[index];
         self.now_ns = self.now_ns.max(frame.time_ns);
         self.sights[index].sender = sender;
         let Some(sender) = sender else {
-            return Ok(());
+            return;
         };
         self.vms[sender].sent += 1;
         let vm = &self.scenario.vms[sender];
         let packet = Packet::new(&frame.octets, self.now_ns, index as u64);
-        self.observe(Some((vm.host, vm.port, packet)))
+        self.network.schedule(vm.host, vm.port, packet);
     }
 
-    /// Submits a frame, or lets the wire fall silent, and writes down everything that comes of it, of earlier frames too.
-    fn observe(&mut self, input: Option<(usize, u16, Packet)>) -> Result<(), RunError> {
-        let Self {
-            capture,
-            sights,
-            network,
-            outputs,
-            wire,
-            vms,
-            vms_by_port,
-            now_ns,
-            ..
-        } = self;
-        let mut result = Ok(());
-        let mut seen = |observed: Observed<'_>| {
-            let tag = match &observed {
-                Observed::Sent { packet }
-                | Observed::Delivered { packet, .. }
-                | Observed::Punted { packet }
-                | Observed::Left { packet } => packet.tag,
-                Observed::Ended { tag, .. } => *tag,
-            };
-            let index = usize::try_from(tag).unwrap_or(usize::MAX);
-            let (Some(sight), Some(frame)) = (sights.get_mut(index), capture.get(index)) else {
-                return;
-            };
-            let written = match observed {
-                Observed::Sent { packet } => {
-                    let is_clear = is_clear_overlay(packet.frame());
-                    wire.datagrams += 1;
-                    *(if is_clear { &mut wire.clear } else { &mut wire.sealed }) += 1;
-                    sight.clear |= is_clear;
-                    sight.sealed |= !is_clear;
-                    outputs
-                        .as_mut()
-                        .map(|outputs| outputs.wire.write(packet.time_ns, packet.frame(), ""))
-                }
-                Observed::Delivered { host, port, packet } => {
-                    let vm = vms_by_port[host].get(usize::from(port)).copied().flatten();
-                    if let Some(vm) = vm {
-                        vms[vm].received += 1;
-                    }
-                    let comment = if is_answer(packet) {
-                        "generated".to_owned()
-                    } else {
-                        sight.receiver = vm;
-                        // Pieces of a frame that was cut are checked by putting them together, not here.
-                        sight.damaged |= !packet.is_generated && packet.frame() != frame.octets;
-                        format!("frame {tag}")
-                    };
-                    let writer = outputs.as_mut().and_then(|outputs| outputs.vms.get_mut(vm?));
-                    writer.map(|writer| writer.write(packet.time_ns, packet.frame(), &comment))
-                }
-                Observed::Punted { .. } => {
-                    sight.punted = true;
-                    None
-                }
-                Observed::Left { .. } => {
-                    wire.left += 1;
-                    sight.left = true;
-                    None
-                }
-                Observed::Ended { ending, .. } => {
-                    match ending {
-                        Ending::Dropped(reason) => {
-                            sight.reason.get_or_insert(reason);
-                        }
-                        Ending::Consumed => sight.consumed = true,
-                    }
-                    None
-                }
-            };
-            if let Some(Err(error)) = written {
-                result = Err(error.into());
+    /// Lets things happen, and writes down what is seen.
+    fn follow(&mut self, until: Until) -> Result<(), RunError> {
+        let mut written = Ok(());
+        let mut witness = Witness {
+            capture: self.capture,
+            sights: &mut self.sights,
+            outputs: &mut self.outputs,
+            wire: &mut self.wire,
+            vms: &mut self.vms,
+            vms_by_port: &self.vms_by_port,
+        };
+        let mut observe = |observed: Observed<'_>| {
+            if let Err(error) = witness.see(&observed) {
+                written = Err(error);
             }
         };
-        match input {
-            Some((host, port, packet)) => network.submit(host, port, packet, &mut seen)?,
-            None => network.advance(*now_ns, &mut seen)?,
-        }
-        result
+        let followed = match until {
+            Until::Time(time_ns) => self.network.run_until(time_ns, &mut observe),
+            Until::End(time_ns) => self.network.finish(time_ns, &mut observe),
+        };
+        written?;
+        followed.map_err(|restless| self.restless(&restless))
+    }
+
+    /// Names the first frame that a NIC still holds.
+    fn restless(&self, restless: &Restless) -> RunError {
+        let held = self.sights.iter().position(|sight| sight.fate().is_none());
+        let held = held.map_or_else(String::new, |index| format!(", and frame {index} comes to no end"));
+        RunError::Wrong(format!("{restless}{held}"))
     }
 
     /// Frames of the capture by what became of them, and each one's fate when asked for.
@@ -362,7 +315,7 @@ impl<'a> Run<'a> {
     /// Lets everything come to its end, writes the outputs, and checks that all is accounted for.
     fn finish(mut self) -> Result<Summary, RunError> {
         self.now_ns += LINGER_NS;
-        self.observe(None)?;
+        self.follow(Until::End(self.now_ns))?;
         for host in 0..self.network.hosts() {
             // The log takes what the ring holds; the rest stays until there is room again.
             loop {
@@ -441,6 +394,83 @@ impl<'a> Run<'a> {
             )));
         }
         Ok(summary)
+    }
+}
+
+/// How far to follow what happens.
+#[derive(Clone, Copy)]
+enum Until {
+    /// Until just before a time.
+    Time(u64),
+    /// Until nothing happens any more, and then until a time.
+    End(u64),
+}
+
+/// Writes down what is seen.
+struct Witness<'a> {
+    capture: &'a [CapturedFrame],
+    sights: &'a mut [Sight],
+    outputs: &'a mut Option<Outputs>,
+    wire: &'a mut summary::WireSummary,
+    vms: &'a mut [VmFrames],
+    vms_by_port: &'a [Vec<Option<usize>>],
+}
+
+impl Witness<'_> {
+    fn see(&mut self, observed: &Observed<'_>) -> Result<(), CaptureError> {
+        let tag = observed.tag();
+        let index = usize::try_from(tag).unwrap_or(usize::MAX);
+        let (Some(sight), Some(frame)) = (self.sights.get_mut(index), self.capture.get(index)) else {
+            return Ok(());
+        };
+        match *observed {
+            Observed::Sent { packet } => {
+                let is_clear = is_clear_overlay(packet.frame());
+                self.wire.datagrams += 1;
+                *(if is_clear {
+                    &mut self.wire.clear
+                } else {
+                    &mut self.wire.sealed
+                }) += 1;
+                sight.clear |= is_clear;
+                sight.sealed |= !is_clear;
+                if let Some(outputs) = self.outputs {
+                    outputs.wire.write(packet.time_ns, packet.frame(), "")?;
+                }
+            }
+            Observed::Delivered { host, port, packet } => {
+                let vm = self.vms_by_port[host].get(usize::from(port)).copied().flatten();
+                if let Some(vm) = vm {
+                    self.vms[vm].received += 1;
+                }
+                let comment = if is_answer(packet) {
+                    "generated".to_owned()
+                } else {
+                    sight.receiver = vm;
+                    // Pieces of a frame that was cut are checked by putting them together, not here.
+                    sight.damaged |= !packet.is_generated && packet.frame() != frame.octets;
+                    format!("frame {tag}")
+                };
+                let outputs = self.outputs.as_mut();
+                if let Some(writer) = outputs.zip(vm).and_then(|(outputs, vm)| outputs.vms.get_mut(vm)) {
+                    writer.write(packet.time_ns, packet.frame(), &comment)?;
+                }
+            }
+            Observed::Punted { .. } => sight.punted = true,
+            Observed::Left { .. } => {
+                self.wire.left += 1;
+                sight.left = true;
+            }
+            Observed::Ended { ended } => match ended.verdict {
+                Verdict::Drop(reason) => {
+                    sight.reason.get_or_insert(reason);
+                }
+                Verdict::Consumed => sight.consumed = true,
+                // Those with a destination don't end.
+                Verdict::WireSealed | Verdict::WireClear | Verdict::Vf(_) | Verdict::Host => {}
+            },
+        }
+        Ok(())
     }
 }
 

@@ -3,19 +3,20 @@
 use crate::run::RunError;
 use crate::scenario::{MacAddress, Scenario};
 use sealnic_abi::object::Address;
-use sealnic_abi::{Counter, DropReason};
 use sealnic_driver::transport::model::ModelTransport;
-use sealnic_driver::{CounterSnapshot, Device, reconcile};
+use sealnic_driver::{Device, reconcile};
 use sealnic_hw_model::middleware::{ImpairedWire, Impairments, WireCounters};
-use sealnic_hw_model::{Edge, HwModel, Packet};
+use sealnic_hw_model::{Edge, Ended, HwModel, Packet};
 use sealnic_wire::{EtherType, EthernetAddress, EthernetFrame, Ipv4Packet, Ipv6Packet};
-use std::collections::{HashMap, VecDeque};
+use std::cmp::{Ordering, Reverse};
+use std::collections::binary_heap::PeekMut;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::net::IpAddr;
 
 /// A device in this process and its driver.
 pub type HostDevice = Device<ModelTransport>;
 
-/// A frame that left a NIC, as the run sees it.
+/// What happens to a frame, as the run sees it.
 pub enum Observed<'a> {
     /// A host put it on the wire.
     Sent {
@@ -41,22 +42,25 @@ pub enum Observed<'a> {
         /// The datagram.
         packet: &'a Packet,
     },
-    /// It ended in a NIC.
+    /// It ended in a NIC; answers to it and pieces of it may go on.
     Ended {
-        /// The frame's tag.
-        tag: u64,
-        /// In which way.
-        ending: Ending,
+        /// How and when.
+        ended: Ended,
     },
 }
 
-/// How a frame ended in a NIC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    /// Dropped.
-    Dropped(DropReason),
-    /// Done with, mostly answered.
-    Consumed,
+impl Observed<'_> {
+    /// The frame's tag.
+    #[must_use]
+    pub fn tag(&self) -> u64 {
+        match self {
+            Self::Sent { packet }
+            | Self::Delivered { packet, .. }
+            | Self::Punted { packet }
+            | Self::Left { packet } => packet.tag,
+            Self::Ended { ended } => ended.tag,
+        }
+    }
 }
 
 /// Whether a frame that reaches a VM was made by that VM's NIC, and is no other VM's, nor a piece of one's.
@@ -65,20 +69,82 @@ pub fn is_answer(packet: &Packet) -> bool {
     packet.is_generated && packet.verdict().is_none()
 }
 
-/// Hosts on a wire.
+/// A NIC that doesn't come to rest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the NIC of host {host} doesn't come to rest: {problem} at {time_ns} ns")]
+pub struct Restless {
+    /// Host's name.
+    pub host: String,
+    /// What it does.
+    pub problem: &'static str,
+    /// When.
+    pub time_ns: u64,
+}
+
+/// Hosts on a wire, on one clock.
+///
+/// Nothing looks at a host's clock: the next thing to happen, anywhere, says what time it is. What a NIC sends takes the
+/// wire's latency to arrive, so from that thing on no NIC can hear of another for as long, and each goes ahead by itself to
+/// the end of that window. Then frames that left are looked at in the order of time, host, and leaving. So a run is the
+/// same each time, and no NIC is ever ahead of what may still reach it.
 pub struct Network {
     hosts: Vec<HostDevice>,
     names: Vec<String>,
-    /// Counters of each host's NIC when a frame last ended in it.
-    counted: Vec<CounterSnapshot>,
     /// Host behind each provider address, and its MAC.
     by_pa: HashMap<IpAddr, (usize, MacAddress)>,
     wire: ImpairedWire,
-    arrived: VecDeque<Packet>,
+    /// From the last bit's leaving a NIC to its arrival at another.
+    latency_ns: u64,
+    /// Frames not yet handed to a NIC.
+    inputs: BinaryHeap<Reverse<Timed<Input>>>,
+    /// Frames that left a NIC, not yet looked at.
+    outputs: BinaryHeap<Reverse<Timed<(usize, Edge, Packet)>>>,
+    /// Numbers given to inputs and outputs.
+    order: u64,
+    /// Everything before this is over.
+    now_ns: u64,
 }
+
+/// A frame for a NIC.
+struct Input {
+    host: usize,
+    edge: Edge,
+    packet: Packet,
+}
+
+/// Something with its place in time. What comes off the wire goes before what a VM sends at the same time.
+struct Timed<T> {
+    key: (u64, usize, u64),
+    what: T,
+}
+
+impl<T> PartialEq for Timed<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl<T> Eq for Timed<T> {}
+
+impl<T> PartialOrd for Timed<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> Ord for Timed<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key.cmp(&other.key)
+    }
+}
+
+/// After this time without a frame handed over, a NIC that still works on something is taken to be broken.
+const REST_NS: u64 = 10_000_000_000;
 
 impl Network {
     /// One device for each host, made by `model`, attached and programmed to the scenario, without keys.
+    ///
+    /// `latency_ns` is the time from one NIC to another; with none, each frame handed over is followed to its end before the next.
     ///
     /// # Errors
     /// A device can't be made or programmed.
@@ -86,10 +152,10 @@ impl Network {
         scenario: &Scenario,
         states: &[sealnic_driver::DesiredState],
         impairments: Impairments,
+        latency_ns: u64,
         mut model: impl FnMut(usize) -> Result<Box<dyn HwModel>, RunError>,
     ) -> Result<Self, RunError> {
         let mut hosts = Vec::new();
-        let mut counted = Vec::new();
         let mut by_pa = HashMap::new();
         for (index, (host, state)) in scenario.hosts.iter().zip(states).enumerate() {
             let driver = |source| RunError::Driver {
@@ -98,7 +164,6 @@ impl Network {
             };
             let mut device = Device::attach(ModelTransport::new(model(index)?)).map_err(driver)?;
             reconcile(&mut device, state).map_err(driver)?;
-            counted.push(device.counters().map_err(driver)?);
             hosts.push(device);
             by_pa.extend(host.pa_v4.map(|pa| (IpAddr::V4(pa), (index, host.mac))));
             by_pa.extend(host.pa_v6.map(|pa| (IpAddr::V6(pa), (index, host.mac))));
@@ -106,10 +171,13 @@ impl Network {
         Ok(Self {
             hosts,
             names: scenario.hosts.iter().map(|host| host.name.clone()).collect(),
-            counted,
             by_pa,
             wire: ImpairedWire::new(impairments),
-            arrived: VecDeque::new(),
+            latency_ns,
+            inputs: BinaryHeap::new(),
+            outputs: BinaryHeap::new(),
+            order: 0,
+            now_ns: 0,
         })
     }
 
@@ -130,115 +198,192 @@ impl Network {
         self.wire.counters()
     }
 
+    /// Has a VM hand a frame to its host's NIC at the packet's time.
+    pub fn schedule(&mut self, host: usize, port: u16, packet: Packet) {
+        self.schedule_at(1, host, Edge::Vf(port), packet);
+    }
+
+    fn schedule_at(&mut self, class: usize, host: usize, edge: Edge, packet: Packet) {
+        self.order += 1;
+        self.inputs.push(Reverse(Timed {
+            key: (packet.time_ns, class, self.order),
+            what: Input { host, edge, packet },
+        }));
+    }
+
     /// Hands a frame of a VM to its host's NIC and follows everything that comes of it to its end.
     ///
     /// # Errors
-    /// A NIC's counters can't be read, or don't tell what became of a frame.
+    /// A NIC doesn't come to rest.
     pub fn submit(
         &mut self,
         host: usize,
         port: u16,
         packet: Packet,
         observe: &mut dyn FnMut(Observed<'_>),
-    ) -> Result<(), RunError> {
-        self.hand_over(host, Edge::Vf(port), packet, observe)?;
-        self.settle(observe)
+    ) -> Result<(), Restless> {
+        self.schedule(host, port, packet);
+        self.rest(observe)
     }
 
-    /// Lets time pass everywhere, and the wire give out what it holds back.
+    /// Lets everything happen that happens before `until_ns`.
     ///
     /// # Errors
-    /// As [`Self::submit`].
-    pub fn advance(&mut self, now_ns: u64, observe: &mut dyn FnMut(Observed<'_>)) -> Result<(), RunError> {
-        self.wire.flush(&mut self.arrived);
-        self.settle(observe)?;
+    /// A NIC doesn't come to rest.
+    pub fn run_until(&mut self, until_ns: u64, observe: &mut dyn FnMut(Observed<'_>)) -> Result<(), Restless> {
+        while let Some(start_ns) = self.next_ns().filter(|next| *next < until_ns) {
+            self.step(start_ns, until_ns, observe)?;
+        }
+        Ok(())
+    }
+
+    /// Lets everything happen until nothing more does. What an impaired wire holds back stays there.
+    ///
+    /// # Errors
+    /// A NIC doesn't come to rest.
+    pub fn rest(&mut self, observe: &mut dyn FnMut(Observed<'_>)) -> Result<(), Restless> {
+        let mut last_input_ns = self.now_ns;
+        while let Some(start_ns) = self.next_ns() {
+            if let Some(Reverse(input)) = self.inputs.peek() {
+                last_input_ns = last_input_ns.max(input.key.0);
+            }
+            if start_ns > last_input_ns.saturating_add(REST_NS) {
+                let busy = (0..self.hosts.len()).find(|host| self.next_event_ns(*host).is_some());
+                return Err(self.restless(busy.unwrap_or(0), "it still works on something", start_ns));
+            }
+            self.step(start_ns, u64::MAX, observe)?;
+        }
+        Ok(())
+    }
+
+    /// Lets everything come to its end: the wire gives out what it holds back, and time passes everywhere until `now_ns`.
+    ///
+    /// # Errors
+    /// A NIC doesn't come to rest.
+    pub fn finish(&mut self, now_ns: u64, observe: &mut dyn FnMut(Observed<'_>)) -> Result<(), Restless> {
+        self.rest(observe)?;
+        while self.wire.held() != 0 {
+            let mut arrived = VecDeque::new();
+            self.wire.flush(&mut arrived);
+            self.arrive(self.now_ns, arrived, observe);
+            self.rest(observe)?;
+        }
+        let now_ns = now_ns.max(self.now_ns);
         for host in 0..self.hosts.len() {
             self.model(host).advance(now_ns);
             self.drain(host, observe);
         }
-        self.settle(observe)
+        self.rest(observe)
     }
 
     fn model(&mut self, host: usize) -> &mut dyn HwModel {
         self.hosts[host].transport_mut().model_mut()
     }
 
-    /// Hands a frame to a NIC, and tells if it ended there.
-    fn hand_over(
-        &mut self,
-        host: usize,
-        edge: Edge,
-        packet: Packet,
-        observe: &mut dyn FnMut(Observed<'_>),
-    ) -> Result<(), RunError> {
-        let tag = packet.tag;
-        self.model(host).submit(edge, packet);
-        if self.drain(host, observe) {
-            return Ok(());
+    fn next_event_ns(&mut self, host: usize) -> Option<u64> {
+        self.model(host).next_event_ns()
+    }
+
+    fn restless(&self, host: usize, problem: &'static str, time_ns: u64) -> Restless {
+        Restless {
+            host: self.names[host].clone(),
+            problem,
+            time_ns,
         }
-        let ending = self.ending(host)?;
-        observe(Observed::Ended { tag, ending });
+    }
+
+    /// When the next thing happens, anywhere.
+    fn next_ns(&mut self) -> Option<u64> {
+        let events = (0..self.hosts.len()).filter_map(|host| self.next_event_ns(host)).min();
+        let input = self.inputs.peek().map(|Reverse(input)| input.key.0);
+        let output = self.outputs.peek().map(|Reverse(output)| output.key.0);
+        [events, input, output].into_iter().flatten().min()
+    }
+
+    /// Everything from `start_ns`, when the next thing happens, until frames sent then may arrive.
+    fn step(&mut self, start_ns: u64, until_ns: u64, observe: &mut dyn FnMut(Observed<'_>)) -> Result<(), Restless> {
+        let end_ns = start_ns.saturating_add(self.latency_ns.max(1)).min(until_ns);
+        self.now_ns = self.now_ns.max(start_ns);
+        while let Some(Reverse(next)) = self
+            .inputs
+            .peek_mut()
+            .filter(|next| next.0.key.0 < end_ns)
+            .map(PeekMut::pop)
+        {
+            let Input { host, edge, packet } = next.what;
+            self.model(host).submit(edge, packet);
+            if self.latency_ns == 0 {
+                // What comes of this frame may arrive before the next one is handed over.
+                break;
+            }
+        }
+        for host in 0..self.hosts.len() {
+            if self.next_event_ns(host).is_some_and(|event| event < end_ns) {
+                self.model(host).advance(end_ns - 1);
+                if self.next_event_ns(host).is_some_and(|event| event < end_ns) {
+                    return Err(self.restless(host, "time passes and nothing moves", end_ns - 1));
+                }
+            }
+            self.drain(host, observe);
+        }
+        self.look_at_outputs(end_ns, observe);
         Ok(())
     }
 
-    /// Takes what a NIC gave out: to the wire, or to its end. Whether there was anything but answers.
-    fn drain(&mut self, host: usize, observe: &mut dyn FnMut(Observed<'_>)) -> bool {
-        let mut goes_on = false;
+    /// Takes what a NIC gave out.
+    fn drain(&mut self, host: usize, observe: &mut dyn FnMut(Observed<'_>)) {
         while let Some((edge, packet)) = self.model(host).collect() {
+            self.order += 1;
+            self.outputs.push(Reverse(Timed {
+                key: (packet.time_ns, host, self.order),
+                what: (host, edge, packet),
+            }));
+        }
+        while let Some(ended) = self.model(host).ended() {
+            observe(Observed::Ended { ended });
+        }
+    }
+
+    /// Looks at frames that left a NIC before `end_ns`, in the order of time and host: each goes on the wire, or is at its end.
+    fn look_at_outputs(&mut self, end_ns: u64, observe: &mut dyn FnMut(Observed<'_>)) {
+        while let Some(Reverse(next)) = self
+            .outputs
+            .peek_mut()
+            .filter(|next| next.0.key.0 < end_ns)
+            .map(PeekMut::pop)
+        {
+            let (host, edge, packet) = next.what;
+            self.now_ns = self.now_ns.max(packet.time_ns);
             match edge {
                 Edge::Wire => {
-                    goes_on = true;
                     observe(Observed::Sent { packet: &packet });
-                    self.wire.carry(packet, &mut self.arrived);
+                    let (sent_ns, mut arrived) = (packet.time_ns, VecDeque::new());
+                    self.wire.carry(packet, &mut arrived);
+                    self.arrive(sent_ns, arrived, observe);
                 }
-                Edge::Vf(port) => {
-                    goes_on |= !is_answer(&packet);
-                    observe(Observed::Delivered {
-                        host,
-                        port,
-                        packet: &packet,
-                    });
-                }
-                Edge::Host => {
-                    goes_on = true;
-                    observe(Observed::Punted { packet: &packet });
-                }
+                Edge::Vf(port) => observe(Observed::Delivered {
+                    host,
+                    port,
+                    packet: &packet,
+                }),
+                Edge::Host => observe(Observed::Punted { packet: &packet }),
             }
         }
-        goes_on
     }
 
-    /// How the frame ended that a NIC was given last: the counters tell.
-    fn ending(&mut self, host: usize) -> Result<Ending, RunError> {
-        let now = self.hosts[host].counters().map_err(|source| RunError::Driver {
-            host: self.names[host].clone(),
-            source,
-        })?;
-        let before = std::mem::replace(&mut self.counted[host], now);
-        let now = &self.counted[host];
-        let mut drops = now.drops().filter(|(reason, count)| *count > before.dropped(*reason));
-        match drops.next() {
-            Some((reason, _)) => Ok(Ending::Dropped(reason)),
-            None if now.get(Counter::Consumed) > before.get(Counter::Consumed) => Ok(Ending::Consumed),
-            None => Err(RunError::Wrong(format!(
-                "a frame ended in the NIC of host {}, and no counter tells how",
-                self.names[host]
-            ))),
-        }
-    }
-
-    fn settle(&mut self, observe: &mut dyn FnMut(Observed<'_>)) -> Result<(), RunError> {
-        while let Some(mut packet) = self.arrived.pop_front() {
+    /// Sends what the wire gave out at `sent_ns` on to where it is addressed.
+    fn arrive(&mut self, sent_ns: u64, arrived: VecDeque<Packet>, observe: &mut dyn FnMut(Observed<'_>)) {
+        for mut packet in arrived {
             match outer_destination(packet.frame()).and_then(|pa| self.by_pa.get(&pa).copied()) {
                 Some((host, mac)) => {
                     // The underlay routes: its last hop addresses the frame to the host.
                     EthernetFrame::new_unchecked(packet.frame_mut()).set_dst_addr(EthernetAddress(mac.0));
-                    self.hand_over(host, Edge::Wire, packet, observe)?;
+                    packet.time_ns = packet.time_ns.max(sent_ns).saturating_add(self.latency_ns);
+                    self.schedule_at(0, host, Edge::Wire, packet);
                 }
                 None => observe(Observed::Left { packet: &packet }),
             }
         }
-        Ok(())
     }
 }
 
@@ -256,3 +401,6 @@ fn outer_destination(frame: &[u8]) -> Option<IpAddr> {
 pub(crate) fn address_text(address: &Address) -> String {
     address.to_ip().map_or_else(String::new, |ip| ip.to_string())
 }
+
+#[cfg(test)]
+mod tests;

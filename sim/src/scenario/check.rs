@@ -34,6 +34,10 @@ const MIN_IPV6_MTU: u16 = 1280;
 /// Least underlay MTU: what an inner packet of that length needs at worst. Longer ones are answered, or cut, where they
 /// don't fit.
 const MIN_UNDERLAY_MTU: u16 = MIN_IPV6_MTU + 116;
+/// A cable of some metres each side of one cut-through switch.
+const LATENCY_NS: u64 = 1_000;
+/// A second: farther than any two hosts on Earth.
+const MAX_LATENCY_NS: u64 = 1_000_000_000;
 
 /// Checks everything. The scenario is of use only when there were no findings.
 pub(super) fn scenario(raw: &RawScenario, path: &Path, findings: &mut Findings) -> Scenario {
@@ -55,6 +59,12 @@ pub(super) fn scenario(raw: &RawScenario, path: &Path, findings: &mut Findings) 
         exclusions: exclusions(raw, &vnet_names, findings),
         gateways: gateways(raw, &vnet_names, findings),
         association: association(&raw.association, &host_names, findings),
+        latency_ns: number(
+            raw.underlay.latency_ns.as_ref(),
+            0..=MAX_LATENCY_NS,
+            LATENCY_NS,
+            findings,
+        ),
         traffic: raw.traffic.as_ref().and_then(|traffic| {
             let capture = &traffic.capture;
             if capture.get_ref().is_empty() {

@@ -32,6 +32,8 @@ pub struct Scenario {
     pub gateways: Vec<Gateway>,
     /// How hosts protect what they send each other.
     pub association: AssociationSettings,
+    /// From the last bit's leaving a NIC to its arrival at another: cable and switches, in nanoseconds. Models without time ignore it.
+    pub latency_ns: u64,
     /// Where the frames come from; absent in scenarios made only to be planned.
     pub traffic: Option<Traffic>,
 }

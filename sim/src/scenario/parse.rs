@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue, Error, ValueDeserializer};
 use super::error::Findings;
 use super::raw::RawScenario;
 
-const TABLES: &str = "host, vnet, peering, vm, exclusion, gateway, association, traffic";
+const TABLES: &str = "host, vnet, peering, vm, exclusion, gateway, association, underlay, traffic";
 
 /// Reads all tables; unknown, missing and mistyped fields are findings.
 pub(super) fn tables(document: &Spanned<DeTable<'_>>, findings: &mut Findings) -> RawScenario {
@@ -23,6 +23,7 @@ pub(super) fn tables(document: &Spanned<DeTable<'_>>, findings: &mut Findings) -
             "exclusion" => raw.exclusions = list("exclusion", value, findings),
             "gateway" => raw.gateways = list("gateway", value, findings),
             "association" => raw.association = read(value, findings).unwrap_or_default(),
+            "underlay" => raw.underlay = read(value, findings).unwrap_or_default(),
             "traffic" => raw.traffic = read(value, findings),
             other => findings.add(
                 key.span(),

@@ -20,6 +20,7 @@ pub(super) struct RawScenario {
     pub(super) exclusions: Vec<Spanned<RawExclusion>>,
     pub(super) gateways: Vec<Spanned<RawGateway>>,
     pub(super) association: RawAssociation,
+    pub(super) underlay: RawUnderlay,
     pub(super) traffic: Option<RawTraffic>,
 }
 
@@ -119,6 +120,12 @@ pub(super) struct RawAssociation {
     pub(super) dtls_port: Option<Number>,
     #[serde(default)]
     pub(super) state: Vec<RawPairState>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawUnderlay {
+    pub(super) latency_ns: Option<Number>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -174,6 +174,18 @@ fn hosts() {
         "host[0].underlay_mtu",
         "is 65536",
     );
+    wrong(
+        "latency_ns = 2500",
+        "latency_ns = 1000000001",
+        "underlay.latency_ns",
+        "is 1000000001",
+    );
+    wrong(
+        "latency_ns = 2500",
+        "latency_us = 2",
+        "underlay.latency_us",
+        "unknown field",
+    );
     wrong("flows = 1024", "flows = 1000", "host[0].nic.flows", "is 1000");
     wrong(
         "mappings = 100",

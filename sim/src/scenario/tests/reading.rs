@@ -40,6 +40,8 @@ fn every_field_of_the_base_is_read() {
         (200, true, Enforcement::AllowUnencrypted)
     );
     assert_eq!(s.peerings, [[0, 1]]);
+    assert_eq!(s.latency_ns, 2_500);
+    assert_eq!(changed_scenario("latency_ns = 2500", "").latency_ns, 1_000);
 
     let [alice, bob, carol] = &s.vms[..] else { panic!("vms") };
     assert_eq!(

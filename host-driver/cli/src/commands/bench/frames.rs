@@ -122,9 +122,12 @@ fn carry(network: &mut Network, frame: &[u8], flow: u32, time_ns: &mut u64) -> R
     packet.frame_mut()[34..36].copy_from_slice(&(flow as u16).to_be_bytes());
     packet.frame_mut()[36..38].copy_from_slice(&(1_000 + (flow >> 16) as u16).to_be_bytes());
     let mut has_arrived = false;
-    network.submit(0, 0, packet, &mut |observed| {
+    let mut observe = |observed: Observed<'_>| {
         has_arrived |= matches!(observed, Observed::Delivered { packet, .. } if packet.frame().len() == frame.len());
-    })?;
+    };
+    network
+        .submit(0, 0, packet, &mut observe)
+        .map_err(|restless| CommandError::Bench(restless.to_string()))?;
     if has_arrived {
         Ok(())
     } else {
