@@ -209,7 +209,11 @@ impl FlowLog {
             EventKind::FlowContinue => FlowState::Continue,
             EventKind::FlowEnd => FlowState::End,
             EventKind::FlowDeny => FlowState::Deny,
-            EventKind::SaSoftLimit | EventKind::SaHardLimit | EventKind::SaRetired | EventKind::Reset => return Ok(()),
+            EventKind::SaSoftLimit
+            | EventKind::SaHardLimit
+            | EventKind::SaRetired
+            | EventKind::Reset
+            | EventKind::RingStopped => return Ok(()),
         };
         let code = EncryptionCode::try_from(event.code).map_err(|_| FlowEventError::UnknownCode(event.code))?;
         if !self.macs.contains_key(&event.port) {

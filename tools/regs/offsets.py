@@ -11,7 +11,7 @@ each field lies. Everything here is derived from the same compiled SystemRDL.
 import sys
 
 from systemrdl import RDLCompiler
-from systemrdl.node import FieldNode, MemNode, RegNode
+from systemrdl.node import FieldNode, MemNode, RegfileNode, RegNode
 from systemrdl.rdltypes import OnWriteType
 
 
@@ -19,9 +19,9 @@ def camel(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
 
 
-def doc(node, indent: str = "") -> str:
+def doc(node, indent: str = "", place: str = "") -> str:
     """Rustdoc lines: the name as a sentence, then the description."""
-    lines = [f"{indent}/// {node.get_property('name')}."]
+    lines = [f"{indent}/// {place}{node.get_property('name')}."]
     if description := node.get_property("desc"):
         lines += [f"{indent}///", f"{indent}/// {' '.join(description.split())}"]
     return "\n".join(lines)
@@ -43,6 +43,35 @@ def reset_of(reg: RegNode) -> int:
         if isinstance(reset, int):
             value |= reset << field.low
     return value
+
+
+def flat_name(reg: RegNode) -> str:
+    """A register of a register file bears its file's name in front: two files of one type have registers of one name."""
+    if isinstance(reg.parent, RegfileNode):
+        return f"{reg.parent.inst_name}_{reg.inst_name}"
+    return reg.inst_name
+
+
+def flatten(top) -> list[RegNode]:
+    """All registers, those of register files included, by rising offset."""
+    registers = []
+    for node in top.children():
+        if isinstance(node, RegNode):
+            registers.append(node)
+        elif isinstance(node, RegfileNode):
+            registers += [reg for reg in node.children() if isinstance(reg, RegNode)]
+    return sorted(registers, key=lambda reg: reg.absolute_address)
+
+
+def modules(registers: list[RegNode]) -> list[tuple[str, RegNode]]:
+    """The modules of field constants: one a register, and one for all registers of one place in one type of register file."""
+    found = {}
+    for reg in registers:
+        name = reg.inst_name
+        if isinstance(reg.parent, RegfileNode):
+            name = f"{reg.parent.type_name.removesuffix('_rf')}_{name}"
+        found.setdefault(name, reg)
+    return list(found.items())
 
 
 class Masks:
@@ -97,11 +126,11 @@ def main() -> None:
     rdl = RDLCompiler()
     rdl.compile_file(sys.argv[1])
     top = rdl.elaborate().top
-    registers = [node for node in top.children() if isinstance(node, RegNode)]
+    registers = flatten(top)
     windows = [node for node in top.children() if isinstance(node, MemNode)]
-    others = [node.inst_name for node in top.children() if not isinstance(node, (RegNode, MemNode))]
+    others = [node.inst_name for node in top.children() if not isinstance(node, (RegNode, RegfileNode, MemNode))]
     if others or any(reg.get_property("regwidth") != 32 for reg in registers):
-        sys.exit(f"only 32-bit registers and memories are understood here: {others}")
+        sys.exit(f"only 32-bit registers, files of them and memories are understood here: {others}")
     if any(window.get_property("memwidth") != 32 for window in windows):
         sys.exit("only memories of 32-bit words are understood here")
 
@@ -123,20 +152,22 @@ def main() -> None:
         "pub enum Register {",
     ]
     for reg in registers:
-        out += [doc(reg, "    "), f"    {camel(reg.inst_name)},"]
+        file = reg.parent.inst_name.replace("_", " ").capitalize() if isinstance(reg.parent, RegfileNode) else ""
+        place = f"{file}: " if file else ""
+        out += [doc(reg, "    ", place), f"    {camel(flat_name(reg))},"]
     out += ["}", "", "impl Register {", "    /// Every register, by rising offset."]
     out.append(f"    pub const ALL: [Self; {len(registers)}] = [")
-    out += [f"        Self::{camel(reg.inst_name)}," for reg in registers]
+    out += [f"        Self::{camel(flat_name(reg))}," for reg in registers]
     out += ["    ];", ""]
 
     def arms(value):
-        return [(camel(reg.inst_name), value(reg)) for reg in registers]
+        return [(camel(flat_name(reg)), value(reg)) for reg in registers]
 
     methods = [
         ("Offset from the start of the BAR, in octets.", "offset(self) -> u32",
          arms(lambda reg: hexa(reg.absolute_address))),
         ("Name as in the SystemRDL source.", "name(self) -> &'static str",
-         arms(lambda reg: f'"{reg.inst_name}"')),
+         arms(lambda reg: f'"{flat_name(reg)}"')),
         ("Value after a reset; bits that the device drives count as zero.", "reset(self) -> u32",
          arms(lambda reg: hexa(reset_of(reg)))),
         ("Bits that a read shows; all others read as zero.", "readable_mask(self) -> u32",
@@ -158,7 +189,7 @@ def main() -> None:
         "    pub const fn from_offset(offset: u32) -> Option<Self> {",
         "        Some(match offset {",
     ]
-    out += [f"            {hexa(reg.absolute_address)} => Self::{camel(reg.inst_name)}," for reg in registers]
+    out += [f"            {hexa(reg.absolute_address)} => Self::{camel(flat_name(reg))}," for reg in registers]
     out += ["            _ => return None,", "        })", "    }", "}", ""]
 
     out += [
@@ -188,8 +219,8 @@ def main() -> None:
     out.append("\n\n".join(match_method(*method) for method in methods))
     out += ["}", ""]
 
-    for reg in registers:
-        out += [doc(reg), f"pub mod {reg.inst_name} {{"]
+    for name, reg in modules(registers):
+        out += [doc(reg), f"pub mod {name} {{"]
         for field in reg.fields():
             name = field.inst_name.upper()
             reset = field.get_property("reset")

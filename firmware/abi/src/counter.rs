@@ -79,6 +79,8 @@ abi_enum! {
         InDoubt = 35,
         /// From the wire: congestion marked on the way, and the inner packet's sender doesn't understand marks (RFC 6040).
         Congestion = 36,
+        /// Inside the device when it was reset.
+        Reset = 37,
     }
 }
 

@@ -22,6 +22,8 @@ abi_enum! {
         SaRetired = 7,
         /// The device was reset; `subject` holds the low half of the new generation.
         Reset = 8,
+        /// An error stopped a ring: `subject` holds its number (`Ring`), `code` the error as in the ring's status register.
+        RingStopped = 9,
     }
 }
 
@@ -70,6 +72,23 @@ abi_enum! {
         ToWire = 4,
         /// From the host: Ethernet frame to the VM behind `port`.
         ToVm = 5,
+        /// To the host: Ethernet frame that the VM behind `port` would have got, had the host not taken the port's place.
+        ForVm = 6,
+        /// From the host: Ethernet frame as if the VM behind `port` had sent it, with what it asks of the NIC. Only for a port
+        /// whose `representor` is set; it is checked, decided and counted (`VfIn`) as the VM's own.
+        AsVm = 7,
+    }
+}
+
+abi_enum! {
+    /// Segmentation that a frame asks for, as in virtio-net's header (VIRTIO 1.2 section 5.1.6).
+    pub enum HostSegmentation: u8 {
+        /// None.
+        None = 0,
+        /// TCP, over the frame's IP version.
+        Tcp = 1,
+        /// UDP, over the frame's IP version.
+        Udp = 2,
     }
 }
 
@@ -88,7 +107,20 @@ abi_struct! {
         kind: u8,
         /// Content type of a control record.
         content_type: u8,
-        /// Zero.
-        reserved: [u8; 8],
+        /// Offset from the frame's start at which the checksum begins, in octets (`AsVm` with `NEEDS_CSUM`).
+        csum_start: u16,
+        /// Offset of the checksum field from `csum_start`, in octets (`AsVm` with `NEEDS_CSUM`).
+        csum_offset: u16,
+        /// Payload of each segment, in octets (`AsVm` with a segmentation).
+        segment_len: u16,
+        /// `NEEDS_CSUM` (`AsVm`).
+        offload_flags: u8,
+        /// `HostSegmentation` (`AsVm`).
+        segmentation: u8,
     }
+}
+
+impl HostFrame {
+    /// In `offload_flags`: the NIC completes the checksum.
+    pub const NEEDS_CSUM: u8 = 1;
 }

@@ -6,6 +6,7 @@
 //! * [`object`]: what the host programs: device, VNets, ports, mappings, associations, SAs, exclusions
 //! * [`mailbox`]: message framing, opcodes, commands tied to their responses
 //! * [`event`]: flow-log records and other events
+//! * [`ring`]: rings in host memory: commands, events, host frames
 //! * [`counter`]: drop reasons and device counters
 //! * [`registers`]: BAR0, generated from `sealnic.rdl`
 #![no_std]
@@ -17,6 +18,7 @@ pub mod flow;
 pub mod mailbox;
 pub mod object;
 pub mod registers;
+pub mod ring;
 
 pub use counter::{Counter, DropReason};
 pub use object::{Capability, EncryptionCode, Enforcement, MappingKind};
@@ -24,7 +26,7 @@ pub use object::{Capability, EncryptionCode, Enforcement, MappingKind};
 /// ABI version, major part: raised when an older driver can't drive the device any more.
 pub const ABI_MAJOR: u16 = 1;
 /// ABI version, minor part: raised when something is added.
-pub const ABI_MINOR: u16 = 0;
+pub const ABI_MINOR: u16 = 1;
 
 /// A value on the boundary that this version of the ABI doesn't know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

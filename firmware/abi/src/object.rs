@@ -257,8 +257,11 @@ abi_struct! {
         up: u8,
         /// 1: any source MAC is accepted (a VM that routes for others).
         any_mac: u8,
+        /// 1: the host stands in for the VM, by way of its frame rings (`ForVm`, `AsVm`). Then the port has no other way in or
+        /// out: frames of its virtual function are dropped.
+        representor: u8,
         /// Zero.
-        reserved: [u8; 3],
+        reserved: [u8; 2],
     }
 }
 

@@ -129,6 +129,7 @@ impl<M: Memory> Tables<M> {
     pub(crate) fn set_port(&mut self, port: &Port) -> Result<(), Status> {
         check_vni(port.vni)?;
         check(port.mac[0] & 1 == 0 && port.mtu >= 68 && port.up <= 1 && port.any_mac <= 1)?;
+        check(port.representor == 0)?;
         check(Capability::try_from(port.capability).is_ok())?;
         self.vnets.get(&port.vni).ok_or(Status::NotFound)?;
         let slot = self.ports.get_mut(usize::from(port.port)).ok_or(Status::BadParameter)?;

@@ -49,8 +49,8 @@ fn what_is_no_sealnic_or_speaks_another_abi_is_refused_before_anything_is_writte
     for (register, mask, value, text) in [
         (Register::Magic, u32::MAX, 0x1234_5678, "0x12345678"),
         (Register::Magic, u32::MAX, u32::MAX, "0xffffffff"),
-        (Register::AbiVersion, offsets::abi_version::MAJOR_MASK, 2, "2.0"),
-        (Register::AbiVersion, offsets::abi_version::MAJOR_MASK, 0, "0.0"),
+        (Register::AbiVersion, offsets::abi_version::MAJOR_MASK, 2, "2.1"),
+        (Register::AbiVersion, offsets::abi_version::MAJOR_MASK, 0, "0.1"),
         (
             Register::CapMailbox,
             offsets::cap_mailbox::RESPONSE_LEN_MASK,

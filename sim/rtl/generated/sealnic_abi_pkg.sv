@@ -44,7 +44,8 @@ package sealnic_abi_pkg;
         DROP_REASON_HOST_REFUSED = 8'd33,
         DROP_REASON_QUEUE_FULL = 8'd34,
         DROP_REASON_IN_DOUBT = 8'd35,
-        DROP_REASON_CONGESTION = 8'd36
+        DROP_REASON_CONGESTION = 8'd36,
+        DROP_REASON_RESET = 8'd37
     } drop_reason_t;
 
     typedef enum logic [7:0] {
@@ -79,7 +80,8 @@ package sealnic_abi_pkg;
         EVENT_KIND_SA_SOFT_LIMIT = 8'd5,
         EVENT_KIND_SA_HARD_LIMIT = 8'd6,
         EVENT_KIND_SA_RETIRED = 8'd7,
-        EVENT_KIND_RESET = 8'd8
+        EVENT_KIND_RESET = 8'd8,
+        EVENT_KIND_RING_STOPPED = 8'd9
     } event_kind_t;
 
     typedef enum logic [7:0] {
@@ -310,8 +312,16 @@ package sealnic_abi_pkg;
     // Header of every frame on the exception path.
     localparam int unsigned HOST_FRAME_LEN = 32;
     typedef struct packed {
-        // Zero.
-        logic [7:0][7:0] reserved;
+        // `HostSegmentation` (`AsVm`).
+        logic [7:0] segmentation;
+        // `NEEDS_CSUM` (`AsVm`).
+        logic [7:0] offload_flags;
+        // Payload of each segment, in octets (`AsVm` with a segmentation).
+        logic [15:0] segment_len;
+        // Offset of the checksum field from `csum_start`, in octets (`AsVm` with `NEEDS_CSUM`).
+        logic [15:0] csum_offset;
+        // Offset from the frame's start at which the checksum begins, in octets (`AsVm` with `NEEDS_CSUM`).
+        logic [15:0] csum_start;
         // Content type of a control record.
         logic [7:0] content_type;
         // `HostFrameKind`.
@@ -343,6 +353,61 @@ package sealnic_abi_pkg;
         logic [15:0] opcode;
     } message_header_t;
 
+    // Command ring: a request and room for its answer. The buffers may lie at any address.
+    localparam int unsigned COMMAND_DESCRIPTOR_LEN = 32;
+    typedef struct packed {
+        // Zero.
+        logic [11:0][7:0] reserved;
+        // Room for the answer, in octets (16 to 4096).
+        logic [15:0] response_len;
+        // Length of the request, in octets (16 to 4096).
+        logic [15:0] request_len;
+        // IOVA of the room for the answer.
+        logic [63:0] response;
+        // IOVA of the request: header and payload.
+        logic [63:0] request;
+    } command_descriptor_t;
+
+    // Host frame rings: a buffer, at any address.
+    localparam int unsigned FRAME_DESCRIPTOR_LEN = 16;
+    typedef struct packed {
+        // Zero.
+        logic [31:0] reserved;
+        // Receive: room in the buffer, in octets, at least 1. Transmit: length of the frame, in octets, from the size of a
+        // `HostFrame` to `CAP_RINGS.host_frame_len`.
+        logic [31:0] len;
+        // IOVA of the buffer.
+        logic [63:0] buffer;
+    } frame_descriptor_t;
+
+    // What became of a descriptor.
+    localparam int unsigned COMPLETION_LEN = 16;
+    typedef struct packed {
+        // Phase: 1 or 0.
+        logic [31:0] phase;
+        // Zero.
+        logic [31:0] reserved;
+        // `CompletionStatus`.
+        logic [15:0] status;
+        // Number of the descriptor, modulo 65,536.
+        logic [15:0] index;
+        // Octets written to the buffer (commands, receive) or taken from it (transmit).
+        logic [31:0] len;
+    } completion_t;
+
+    // Entry of the event ring.
+    localparam int unsigned EVENT_ENTRY_LEN = 128;
+    typedef struct packed {
+        // Phase: 1 or 0.
+        logic [31:0] phase;
+        // Zero.
+        logic [19:0][7:0] reserved;
+        // Number of the event, from 0 when the ring was enabled.
+        logic [63:0] number;
+        // The event.
+        logic [767:0] event_;
+    } event_entry_t;
+
     // An IP address with its family. An IPv4 address takes the first four octets, the others are zero.
     localparam int unsigned ADDRESS_LEN = 20;
     typedef struct packed {
@@ -371,7 +436,10 @@ package sealnic_abi_pkg;
     localparam int unsigned PORT_LEN = 20;
     typedef struct packed {
         // Zero.
-        logic [2:0][7:0] reserved;
+        logic [1:0][7:0] reserved;
+        // 1: the host stands in for the VM, by way of its frame rings (`ForVm`, `AsVm`). Then the port has no other way in or
+        // out: frames of its virtual function are dropped.
+        logic [7:0] representor;
         // 1: any source MAC is accepted (a VM that routes for others).
         logic [7:0] any_mac;
         // 1 when the port is up.

@@ -240,6 +240,7 @@ module sealnic_pf (
         logic cap_receive_epochs;
         logic cap_mailbox;
         logic cap_counters;
+        logic cap_rings;
         logic control;
         logic status;
         logic generation_lo;
@@ -250,6 +251,58 @@ module sealnic_pf (
         logic mailbox_status;
         logic mailbox_response_len;
         logic counter_snapshot;
+        struct {
+            logic descriptors_lo;
+            logic descriptors_hi;
+            logic completions_lo;
+            logic completions_hi;
+            logic size;
+            logic control;
+            logic status;
+            logic doorbell;
+            logic head;
+            logic fault_iova_lo;
+            logic fault_iova_hi;
+        } command_ring;
+        struct {
+            logic descriptors_lo;
+            logic descriptors_hi;
+            logic completions_lo;
+            logic completions_hi;
+            logic size;
+            logic control;
+            logic status;
+            logic doorbell;
+            logic head;
+            logic fault_iova_lo;
+            logic fault_iova_hi;
+        } event_ring;
+        struct {
+            logic descriptors_lo;
+            logic descriptors_hi;
+            logic completions_lo;
+            logic completions_hi;
+            logic size;
+            logic control;
+            logic status;
+            logic doorbell;
+            logic head;
+            logic fault_iova_lo;
+            logic fault_iova_hi;
+        } host_receive_ring;
+        struct {
+            logic descriptors_lo;
+            logic descriptors_hi;
+            logic completions_lo;
+            logic completions_hi;
+            logic size;
+            logic control;
+            logic status;
+            logic doorbell;
+            logic head;
+            logic fault_iova_lo;
+            logic fault_iova_hi;
+        } host_transmit_ring;
         logic mailbox_request;
         logic mailbox_response;
         logic counters;
@@ -310,6 +363,9 @@ module sealnic_pf (
         decoded_reg_strb.cap_counters = cpuif_req_masked & (cpuif_addr == 14'h34) & !cpuif_req_is_wr;
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h34);
         is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h34) & !cpuif_req_is_wr;
+        decoded_reg_strb.cap_rings = cpuif_req_masked & (cpuif_addr == 14'h38) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h38);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h38) & !cpuif_req_is_wr;
         decoded_reg_strb.control = cpuif_req_masked & (cpuif_addr == 14'h40);
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h40);
         is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h40);
@@ -340,6 +396,138 @@ module sealnic_pf (
         decoded_reg_strb.counter_snapshot = cpuif_req_masked & (cpuif_addr == 14'ha0);
         is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'ha0);
         is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'ha0);
+        decoded_reg_strb.command_ring.descriptors_lo = cpuif_req_masked & (cpuif_addr == 14'h100);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h100);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h100);
+        decoded_reg_strb.command_ring.descriptors_hi = cpuif_req_masked & (cpuif_addr == 14'h104);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h104);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h104);
+        decoded_reg_strb.command_ring.completions_lo = cpuif_req_masked & (cpuif_addr == 14'h108);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h108);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h108);
+        decoded_reg_strb.command_ring.completions_hi = cpuif_req_masked & (cpuif_addr == 14'h10c);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h10c);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h10c);
+        decoded_reg_strb.command_ring.size = cpuif_req_masked & (cpuif_addr == 14'h110);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h110);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h110);
+        decoded_reg_strb.command_ring.control = cpuif_req_masked & (cpuif_addr == 14'h114);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h114);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h114);
+        decoded_reg_strb.command_ring.status = cpuif_req_masked & (cpuif_addr == 14'h118) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h118);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h118) & !cpuif_req_is_wr;
+        decoded_reg_strb.command_ring.doorbell = cpuif_req_masked & (cpuif_addr == 14'h11c);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h11c);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h11c);
+        decoded_reg_strb.command_ring.head = cpuif_req_masked & (cpuif_addr == 14'h120) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h120);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h120) & !cpuif_req_is_wr;
+        decoded_reg_strb.command_ring.fault_iova_lo = cpuif_req_masked & (cpuif_addr == 14'h124) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h124);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h124) & !cpuif_req_is_wr;
+        decoded_reg_strb.command_ring.fault_iova_hi = cpuif_req_masked & (cpuif_addr == 14'h128) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h128);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h128) & !cpuif_req_is_wr;
+        decoded_reg_strb.event_ring.descriptors_lo = cpuif_req_masked & (cpuif_addr == 14'h140);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h140);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h140);
+        decoded_reg_strb.event_ring.descriptors_hi = cpuif_req_masked & (cpuif_addr == 14'h144);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h144);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h144);
+        decoded_reg_strb.event_ring.completions_lo = cpuif_req_masked & (cpuif_addr == 14'h148);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h148);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h148);
+        decoded_reg_strb.event_ring.completions_hi = cpuif_req_masked & (cpuif_addr == 14'h14c);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h14c);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h14c);
+        decoded_reg_strb.event_ring.size = cpuif_req_masked & (cpuif_addr == 14'h150);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h150);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h150);
+        decoded_reg_strb.event_ring.control = cpuif_req_masked & (cpuif_addr == 14'h154);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h154);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h154);
+        decoded_reg_strb.event_ring.status = cpuif_req_masked & (cpuif_addr == 14'h158) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h158);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h158) & !cpuif_req_is_wr;
+        decoded_reg_strb.event_ring.doorbell = cpuif_req_masked & (cpuif_addr == 14'h15c);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h15c);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h15c);
+        decoded_reg_strb.event_ring.head = cpuif_req_masked & (cpuif_addr == 14'h160) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h160);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h160) & !cpuif_req_is_wr;
+        decoded_reg_strb.event_ring.fault_iova_lo = cpuif_req_masked & (cpuif_addr == 14'h164) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h164);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h164) & !cpuif_req_is_wr;
+        decoded_reg_strb.event_ring.fault_iova_hi = cpuif_req_masked & (cpuif_addr == 14'h168) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h168);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h168) & !cpuif_req_is_wr;
+        decoded_reg_strb.host_receive_ring.descriptors_lo = cpuif_req_masked & (cpuif_addr == 14'h180);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h180);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h180);
+        decoded_reg_strb.host_receive_ring.descriptors_hi = cpuif_req_masked & (cpuif_addr == 14'h184);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h184);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h184);
+        decoded_reg_strb.host_receive_ring.completions_lo = cpuif_req_masked & (cpuif_addr == 14'h188);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h188);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h188);
+        decoded_reg_strb.host_receive_ring.completions_hi = cpuif_req_masked & (cpuif_addr == 14'h18c);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h18c);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h18c);
+        decoded_reg_strb.host_receive_ring.size = cpuif_req_masked & (cpuif_addr == 14'h190);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h190);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h190);
+        decoded_reg_strb.host_receive_ring.control = cpuif_req_masked & (cpuif_addr == 14'h194);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h194);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h194);
+        decoded_reg_strb.host_receive_ring.status = cpuif_req_masked & (cpuif_addr == 14'h198) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h198);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h198) & !cpuif_req_is_wr;
+        decoded_reg_strb.host_receive_ring.doorbell = cpuif_req_masked & (cpuif_addr == 14'h19c);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h19c);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h19c);
+        decoded_reg_strb.host_receive_ring.head = cpuif_req_masked & (cpuif_addr == 14'h1a0) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h1a0);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h1a0) & !cpuif_req_is_wr;
+        decoded_reg_strb.host_receive_ring.fault_iova_lo = cpuif_req_masked & (cpuif_addr == 14'h1a4) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h1a4);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h1a4) & !cpuif_req_is_wr;
+        decoded_reg_strb.host_receive_ring.fault_iova_hi = cpuif_req_masked & (cpuif_addr == 14'h1a8) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h1a8);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h1a8) & !cpuif_req_is_wr;
+        decoded_reg_strb.host_transmit_ring.descriptors_lo = cpuif_req_masked & (cpuif_addr == 14'h1c0);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h1c0);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h1c0);
+        decoded_reg_strb.host_transmit_ring.descriptors_hi = cpuif_req_masked & (cpuif_addr == 14'h1c4);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h1c4);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h1c4);
+        decoded_reg_strb.host_transmit_ring.completions_lo = cpuif_req_masked & (cpuif_addr == 14'h1c8);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h1c8);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h1c8);
+        decoded_reg_strb.host_transmit_ring.completions_hi = cpuif_req_masked & (cpuif_addr == 14'h1cc);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h1cc);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h1cc);
+        decoded_reg_strb.host_transmit_ring.size = cpuif_req_masked & (cpuif_addr == 14'h1d0);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h1d0);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h1d0);
+        decoded_reg_strb.host_transmit_ring.control = cpuif_req_masked & (cpuif_addr == 14'h1d4);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h1d4);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h1d4);
+        decoded_reg_strb.host_transmit_ring.status = cpuif_req_masked & (cpuif_addr == 14'h1d8) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h1d8);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h1d8) & !cpuif_req_is_wr;
+        decoded_reg_strb.host_transmit_ring.doorbell = cpuif_req_masked & (cpuif_addr == 14'h1dc);
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h1dc);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h1dc);
+        decoded_reg_strb.host_transmit_ring.head = cpuif_req_masked & (cpuif_addr == 14'h1e0) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h1e0);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h1e0) & !cpuif_req_is_wr;
+        decoded_reg_strb.host_transmit_ring.fault_iova_lo = cpuif_req_masked & (cpuif_addr == 14'h1e4) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h1e4);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h1e4) & !cpuif_req_is_wr;
+        decoded_reg_strb.host_transmit_ring.fault_iova_hi = cpuif_req_masked & (cpuif_addr == 14'h1e8) & !cpuif_req_is_wr;
+        is_valid_addr |= cpuif_req_masked & (cpuif_addr == 14'h1e8);
+        is_valid_rw |= cpuif_req_masked & (cpuif_addr == 14'h1e8) & !cpuif_req_is_wr;
         decoded_reg_strb.mailbox_request = cpuif_req_masked & (cpuif_addr >= 14'h1000) & (cpuif_addr <= 14'h1000 + 14'hfff);
         is_external |= cpuif_req_masked & (cpuif_addr >= 14'h1000) & (cpuif_addr <= 14'h1000 + 14'hfff);
         is_valid_addr |= cpuif_req_masked & (cpuif_addr >= 14'h1000) & (cpuif_addr <= 14'h1000 + 14'hfff);
@@ -410,6 +598,14 @@ module sealnic_pf (
                 logic next;
                 logic load_next;
             } fault;
+            struct {
+                logic next;
+                logic load_next;
+            } commands_done;
+            struct {
+                logic next;
+                logic load_next;
+            } host_frames_taken;
         } irq_cause;
         struct {
             struct {
@@ -428,6 +624,14 @@ module sealnic_pf (
                 logic next;
                 logic load_next;
             } fault;
+            struct {
+                logic next;
+                logic load_next;
+            } commands_done;
+            struct {
+                logic next;
+                logic load_next;
+            } host_frames_taken;
         } irq_mask;
         struct {
             struct {
@@ -441,6 +645,182 @@ module sealnic_pf (
                 logic load_next;
             } latch;
         } counter_snapshot;
+        struct {
+            struct {
+                struct {
+                    logic [31:0] next;
+                    logic load_next;
+                } value;
+            } descriptors_lo;
+            struct {
+                struct {
+                    logic [31:0] next;
+                    logic load_next;
+                } value;
+            } descriptors_hi;
+            struct {
+                struct {
+                    logic [31:0] next;
+                    logic load_next;
+                } value;
+            } completions_lo;
+            struct {
+                struct {
+                    logic [31:0] next;
+                    logic load_next;
+                } value;
+            } completions_hi;
+            struct {
+                struct {
+                    logic [15:0] next;
+                    logic load_next;
+                } entries;
+            } size;
+            struct {
+                struct {
+                    logic next;
+                    logic load_next;
+                } enable;
+            } control;
+            struct {
+                struct {
+                    logic [15:0] next;
+                    logic load_next;
+                } index;
+            } doorbell;
+        } command_ring;
+        struct {
+            struct {
+                struct {
+                    logic [31:0] next;
+                    logic load_next;
+                } value;
+            } descriptors_lo;
+            struct {
+                struct {
+                    logic [31:0] next;
+                    logic load_next;
+                } value;
+            } descriptors_hi;
+            struct {
+                struct {
+                    logic [31:0] next;
+                    logic load_next;
+                } value;
+            } completions_lo;
+            struct {
+                struct {
+                    logic [31:0] next;
+                    logic load_next;
+                } value;
+            } completions_hi;
+            struct {
+                struct {
+                    logic [15:0] next;
+                    logic load_next;
+                } entries;
+            } size;
+            struct {
+                struct {
+                    logic next;
+                    logic load_next;
+                } enable;
+            } control;
+            struct {
+                struct {
+                    logic [15:0] next;
+                    logic load_next;
+                } index;
+            } doorbell;
+        } event_ring;
+        struct {
+            struct {
+                struct {
+                    logic [31:0] next;
+                    logic load_next;
+                } value;
+            } descriptors_lo;
+            struct {
+                struct {
+                    logic [31:0] next;
+                    logic load_next;
+                } value;
+            } descriptors_hi;
+            struct {
+                struct {
+                    logic [31:0] next;
+                    logic load_next;
+                } value;
+            } completions_lo;
+            struct {
+                struct {
+                    logic [31:0] next;
+                    logic load_next;
+                } value;
+            } completions_hi;
+            struct {
+                struct {
+                    logic [15:0] next;
+                    logic load_next;
+                } entries;
+            } size;
+            struct {
+                struct {
+                    logic next;
+                    logic load_next;
+                } enable;
+            } control;
+            struct {
+                struct {
+                    logic [15:0] next;
+                    logic load_next;
+                } index;
+            } doorbell;
+        } host_receive_ring;
+        struct {
+            struct {
+                struct {
+                    logic [31:0] next;
+                    logic load_next;
+                } value;
+            } descriptors_lo;
+            struct {
+                struct {
+                    logic [31:0] next;
+                    logic load_next;
+                } value;
+            } descriptors_hi;
+            struct {
+                struct {
+                    logic [31:0] next;
+                    logic load_next;
+                } value;
+            } completions_lo;
+            struct {
+                struct {
+                    logic [31:0] next;
+                    logic load_next;
+                } value;
+            } completions_hi;
+            struct {
+                struct {
+                    logic [15:0] next;
+                    logic load_next;
+                } entries;
+            } size;
+            struct {
+                struct {
+                    logic next;
+                    logic load_next;
+                } enable;
+            } control;
+            struct {
+                struct {
+                    logic [15:0] next;
+                    logic load_next;
+                } index;
+            } doorbell;
+        } host_transmit_ring;
     } field_combo_t;
     field_combo_t field_combo;
 
@@ -468,6 +848,14 @@ module sealnic_pf (
                 logic value;
                 logic next_q;
             } fault;
+            struct {
+                logic value;
+                logic next_q;
+            } commands_done;
+            struct {
+                logic value;
+                logic next_q;
+            } host_frames_taken;
         } irq_cause;
         struct {
             struct {
@@ -482,6 +870,12 @@ module sealnic_pf (
             struct {
                 logic value;
             } fault;
+            struct {
+                logic value;
+            } commands_done;
+            struct {
+                logic value;
+            } host_frames_taken;
         } irq_mask;
         struct {
             struct {
@@ -493,6 +887,154 @@ module sealnic_pf (
                 logic value;
             } latch;
         } counter_snapshot;
+        struct {
+            struct {
+                struct {
+                    logic [31:0] value;
+                } value;
+            } descriptors_lo;
+            struct {
+                struct {
+                    logic [31:0] value;
+                } value;
+            } descriptors_hi;
+            struct {
+                struct {
+                    logic [31:0] value;
+                } value;
+            } completions_lo;
+            struct {
+                struct {
+                    logic [31:0] value;
+                } value;
+            } completions_hi;
+            struct {
+                struct {
+                    logic [15:0] value;
+                } entries;
+            } size;
+            struct {
+                struct {
+                    logic value;
+                } enable;
+            } control;
+            struct {
+                struct {
+                    logic [15:0] value;
+                } index;
+            } doorbell;
+        } command_ring;
+        struct {
+            struct {
+                struct {
+                    logic [31:0] value;
+                } value;
+            } descriptors_lo;
+            struct {
+                struct {
+                    logic [31:0] value;
+                } value;
+            } descriptors_hi;
+            struct {
+                struct {
+                    logic [31:0] value;
+                } value;
+            } completions_lo;
+            struct {
+                struct {
+                    logic [31:0] value;
+                } value;
+            } completions_hi;
+            struct {
+                struct {
+                    logic [15:0] value;
+                } entries;
+            } size;
+            struct {
+                struct {
+                    logic value;
+                } enable;
+            } control;
+            struct {
+                struct {
+                    logic [15:0] value;
+                } index;
+            } doorbell;
+        } event_ring;
+        struct {
+            struct {
+                struct {
+                    logic [31:0] value;
+                } value;
+            } descriptors_lo;
+            struct {
+                struct {
+                    logic [31:0] value;
+                } value;
+            } descriptors_hi;
+            struct {
+                struct {
+                    logic [31:0] value;
+                } value;
+            } completions_lo;
+            struct {
+                struct {
+                    logic [31:0] value;
+                } value;
+            } completions_hi;
+            struct {
+                struct {
+                    logic [15:0] value;
+                } entries;
+            } size;
+            struct {
+                struct {
+                    logic value;
+                } enable;
+            } control;
+            struct {
+                struct {
+                    logic [15:0] value;
+                } index;
+            } doorbell;
+        } host_receive_ring;
+        struct {
+            struct {
+                struct {
+                    logic [31:0] value;
+                } value;
+            } descriptors_lo;
+            struct {
+                struct {
+                    logic [31:0] value;
+                } value;
+            } descriptors_hi;
+            struct {
+                struct {
+                    logic [31:0] value;
+                } value;
+            } completions_lo;
+            struct {
+                struct {
+                    logic [31:0] value;
+                } value;
+            } completions_hi;
+            struct {
+                struct {
+                    logic [15:0] value;
+                } entries;
+            } size;
+            struct {
+                struct {
+                    logic value;
+                } enable;
+            } control;
+            struct {
+                struct {
+                    logic [15:0] value;
+                } index;
+            } doorbell;
+        } host_transmit_ring;
     } field_storage_t;
     field_storage_t field_storage;
 
@@ -649,11 +1191,67 @@ module sealnic_pf (
             field_storage.irq_cause.fault.next_q <= hwif_in.irq_cause.fault.next;
         end
     end
+    // Field: sealnic_pf.irq_cause.commands_done
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.irq_cause.commands_done.value;
+        load_next_c = '0;
+        if((~field_storage.irq_cause.commands_done.next_q & hwif_in.irq_cause.commands_done.next) != '0) begin // posedge stickybit
+            next_c = '1;
+            load_next_c = '1;
+        end else if(decoded_reg_strb.irq_cause && decoded_req_is_wr) begin // SW write 1 clear
+            next_c = field_storage.irq_cause.commands_done.value & ~(decoded_wr_data[4:4] & decoded_wr_biten[4:4]);
+            load_next_c = '1;
+        end
+        field_combo.irq_cause.commands_done.next = next_c;
+        field_combo.irq_cause.commands_done.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.irq_cause.commands_done.value <= 1'h0;
+            field_storage.irq_cause.commands_done.next_q <= 1'h0;
+        end else begin
+            if(field_combo.irq_cause.commands_done.load_next) begin
+                field_storage.irq_cause.commands_done.value <= field_combo.irq_cause.commands_done.next;
+            end
+            field_storage.irq_cause.commands_done.next_q <= hwif_in.irq_cause.commands_done.next;
+        end
+    end
+    // Field: sealnic_pf.irq_cause.host_frames_taken
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.irq_cause.host_frames_taken.value;
+        load_next_c = '0;
+        if((~field_storage.irq_cause.host_frames_taken.next_q & hwif_in.irq_cause.host_frames_taken.next) != '0) begin // posedge stickybit
+            next_c = '1;
+            load_next_c = '1;
+        end else if(decoded_reg_strb.irq_cause && decoded_req_is_wr) begin // SW write 1 clear
+            next_c = field_storage.irq_cause.host_frames_taken.value & ~(decoded_wr_data[5:5] & decoded_wr_biten[5:5]);
+            load_next_c = '1;
+        end
+        field_combo.irq_cause.host_frames_taken.next = next_c;
+        field_combo.irq_cause.host_frames_taken.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.irq_cause.host_frames_taken.value <= 1'h0;
+            field_storage.irq_cause.host_frames_taken.next_q <= 1'h0;
+        end else begin
+            if(field_combo.irq_cause.host_frames_taken.load_next) begin
+                field_storage.irq_cause.host_frames_taken.value <= field_combo.irq_cause.host_frames_taken.next;
+            end
+            field_storage.irq_cause.host_frames_taken.next_q <= hwif_in.irq_cause.host_frames_taken.next;
+        end
+    end
     assign hwif_out.irq_cause.intr =
         |(field_storage.irq_cause.mailbox_done.value & ~field_storage.irq_mask.mailbox_done.value)
         || |(field_storage.irq_cause.events_pending.value & ~field_storage.irq_mask.events_pending.value)
         || |(field_storage.irq_cause.host_frame_pending.value & ~field_storage.irq_mask.host_frame_pending.value)
-        || |(field_storage.irq_cause.fault.value & ~field_storage.irq_mask.fault.value);
+        || |(field_storage.irq_cause.fault.value & ~field_storage.irq_mask.fault.value)
+        || |(field_storage.irq_cause.commands_done.value & ~field_storage.irq_mask.commands_done.value)
+        || |(field_storage.irq_cause.host_frames_taken.value & ~field_storage.irq_mask.host_frames_taken.value);
     // Field: sealnic_pf.irq_mask.mailbox_done
     always_comb begin
         automatic logic [0:0] next_c;
@@ -742,6 +1340,50 @@ module sealnic_pf (
             end
         end
     end
+    // Field: sealnic_pf.irq_mask.commands_done
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.irq_mask.commands_done.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.irq_mask && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.irq_mask.commands_done.value & ~decoded_wr_biten[4:4]) | (decoded_wr_data[4:4] & decoded_wr_biten[4:4]);
+            load_next_c = '1;
+        end
+        field_combo.irq_mask.commands_done.next = next_c;
+        field_combo.irq_mask.commands_done.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.irq_mask.commands_done.value <= 1'h1;
+        end else begin
+            if(field_combo.irq_mask.commands_done.load_next) begin
+                field_storage.irq_mask.commands_done.value <= field_combo.irq_mask.commands_done.next;
+            end
+        end
+    end
+    // Field: sealnic_pf.irq_mask.host_frames_taken
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.irq_mask.host_frames_taken.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.irq_mask && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.irq_mask.host_frames_taken.value & ~decoded_wr_biten[5:5]) | (decoded_wr_data[5:5] & decoded_wr_biten[5:5]);
+            load_next_c = '1;
+        end
+        field_combo.irq_mask.host_frames_taken.next = next_c;
+        field_combo.irq_mask.host_frames_taken.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.irq_mask.host_frames_taken.value <= 1'h1;
+        end else begin
+            if(field_combo.irq_mask.host_frames_taken.load_next) begin
+                field_storage.irq_mask.host_frames_taken.value <= field_combo.irq_mask.host_frames_taken.next;
+            end
+        end
+    end
     // Field: sealnic_pf.mailbox_doorbell.request_len
     always_comb begin
         automatic logic [15:0] next_c;
@@ -792,6 +1434,666 @@ module sealnic_pf (
         end
     end
     assign hwif_out.counter_snapshot.latch.value = field_storage.counter_snapshot.latch.value;
+    // Field: sealnic_pf.command_ring.descriptors_lo.value
+    always_comb begin
+        automatic logic [31:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.command_ring.descriptors_lo.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.command_ring.descriptors_lo && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.command_ring.descriptors_lo.value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
+            load_next_c = '1;
+        end
+        field_combo.command_ring.descriptors_lo.value.next = next_c;
+        field_combo.command_ring.descriptors_lo.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.command_ring.descriptors_lo.value.value <= 32'h0;
+        end else begin
+            if(field_combo.command_ring.descriptors_lo.value.load_next) begin
+                field_storage.command_ring.descriptors_lo.value.value <= field_combo.command_ring.descriptors_lo.value.next;
+            end
+        end
+    end
+    assign hwif_out.command_ring.descriptors_lo.value.value = field_storage.command_ring.descriptors_lo.value.value;
+    // Field: sealnic_pf.command_ring.descriptors_hi.value
+    always_comb begin
+        automatic logic [31:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.command_ring.descriptors_hi.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.command_ring.descriptors_hi && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.command_ring.descriptors_hi.value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
+            load_next_c = '1;
+        end
+        field_combo.command_ring.descriptors_hi.value.next = next_c;
+        field_combo.command_ring.descriptors_hi.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.command_ring.descriptors_hi.value.value <= 32'h0;
+        end else begin
+            if(field_combo.command_ring.descriptors_hi.value.load_next) begin
+                field_storage.command_ring.descriptors_hi.value.value <= field_combo.command_ring.descriptors_hi.value.next;
+            end
+        end
+    end
+    assign hwif_out.command_ring.descriptors_hi.value.value = field_storage.command_ring.descriptors_hi.value.value;
+    // Field: sealnic_pf.command_ring.completions_lo.value
+    always_comb begin
+        automatic logic [31:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.command_ring.completions_lo.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.command_ring.completions_lo && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.command_ring.completions_lo.value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
+            load_next_c = '1;
+        end
+        field_combo.command_ring.completions_lo.value.next = next_c;
+        field_combo.command_ring.completions_lo.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.command_ring.completions_lo.value.value <= 32'h0;
+        end else begin
+            if(field_combo.command_ring.completions_lo.value.load_next) begin
+                field_storage.command_ring.completions_lo.value.value <= field_combo.command_ring.completions_lo.value.next;
+            end
+        end
+    end
+    assign hwif_out.command_ring.completions_lo.value.value = field_storage.command_ring.completions_lo.value.value;
+    // Field: sealnic_pf.command_ring.completions_hi.value
+    always_comb begin
+        automatic logic [31:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.command_ring.completions_hi.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.command_ring.completions_hi && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.command_ring.completions_hi.value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
+            load_next_c = '1;
+        end
+        field_combo.command_ring.completions_hi.value.next = next_c;
+        field_combo.command_ring.completions_hi.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.command_ring.completions_hi.value.value <= 32'h0;
+        end else begin
+            if(field_combo.command_ring.completions_hi.value.load_next) begin
+                field_storage.command_ring.completions_hi.value.value <= field_combo.command_ring.completions_hi.value.next;
+            end
+        end
+    end
+    assign hwif_out.command_ring.completions_hi.value.value = field_storage.command_ring.completions_hi.value.value;
+    // Field: sealnic_pf.command_ring.size.entries
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.command_ring.size.entries.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.command_ring.size && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.command_ring.size.entries.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end
+        field_combo.command_ring.size.entries.next = next_c;
+        field_combo.command_ring.size.entries.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.command_ring.size.entries.value <= 16'h0;
+        end else begin
+            if(field_combo.command_ring.size.entries.load_next) begin
+                field_storage.command_ring.size.entries.value <= field_combo.command_ring.size.entries.next;
+            end
+        end
+    end
+    assign hwif_out.command_ring.size.entries.value = field_storage.command_ring.size.entries.value;
+    // Field: sealnic_pf.command_ring.control.enable
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.command_ring.control.enable.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.command_ring.control && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.command_ring.control.enable.value & ~decoded_wr_biten[0:0]) | (decoded_wr_data[0:0] & decoded_wr_biten[0:0]);
+            load_next_c = '1;
+        end
+        field_combo.command_ring.control.enable.next = next_c;
+        field_combo.command_ring.control.enable.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.command_ring.control.enable.value <= 1'h0;
+        end else begin
+            if(field_combo.command_ring.control.enable.load_next) begin
+                field_storage.command_ring.control.enable.value <= field_combo.command_ring.control.enable.next;
+            end
+        end
+    end
+    assign hwif_out.command_ring.control.enable.value = field_storage.command_ring.control.enable.value;
+    // Field: sealnic_pf.command_ring.doorbell.index
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.command_ring.doorbell.index.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.command_ring.doorbell && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.command_ring.doorbell.index.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end else begin // HW Write
+            next_c = hwif_in.command_ring.doorbell.index.next;
+            load_next_c = '1;
+        end
+        field_combo.command_ring.doorbell.index.next = next_c;
+        field_combo.command_ring.doorbell.index.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.command_ring.doorbell.index.value <= 16'h0;
+        end else begin
+            if(field_combo.command_ring.doorbell.index.load_next) begin
+                field_storage.command_ring.doorbell.index.value <= field_combo.command_ring.doorbell.index.next;
+            end
+        end
+    end
+    assign hwif_out.command_ring.doorbell.index.value = field_storage.command_ring.doorbell.index.value;
+    assign hwif_out.command_ring.doorbell.index.swmod = decoded_reg_strb.command_ring.doorbell && decoded_req_is_wr && |(decoded_wr_biten[15:0]);
+    // Field: sealnic_pf.event_ring.descriptors_lo.value
+    always_comb begin
+        automatic logic [31:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.event_ring.descriptors_lo.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.event_ring.descriptors_lo && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.event_ring.descriptors_lo.value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
+            load_next_c = '1;
+        end
+        field_combo.event_ring.descriptors_lo.value.next = next_c;
+        field_combo.event_ring.descriptors_lo.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.event_ring.descriptors_lo.value.value <= 32'h0;
+        end else begin
+            if(field_combo.event_ring.descriptors_lo.value.load_next) begin
+                field_storage.event_ring.descriptors_lo.value.value <= field_combo.event_ring.descriptors_lo.value.next;
+            end
+        end
+    end
+    assign hwif_out.event_ring.descriptors_lo.value.value = field_storage.event_ring.descriptors_lo.value.value;
+    // Field: sealnic_pf.event_ring.descriptors_hi.value
+    always_comb begin
+        automatic logic [31:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.event_ring.descriptors_hi.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.event_ring.descriptors_hi && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.event_ring.descriptors_hi.value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
+            load_next_c = '1;
+        end
+        field_combo.event_ring.descriptors_hi.value.next = next_c;
+        field_combo.event_ring.descriptors_hi.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.event_ring.descriptors_hi.value.value <= 32'h0;
+        end else begin
+            if(field_combo.event_ring.descriptors_hi.value.load_next) begin
+                field_storage.event_ring.descriptors_hi.value.value <= field_combo.event_ring.descriptors_hi.value.next;
+            end
+        end
+    end
+    assign hwif_out.event_ring.descriptors_hi.value.value = field_storage.event_ring.descriptors_hi.value.value;
+    // Field: sealnic_pf.event_ring.completions_lo.value
+    always_comb begin
+        automatic logic [31:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.event_ring.completions_lo.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.event_ring.completions_lo && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.event_ring.completions_lo.value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
+            load_next_c = '1;
+        end
+        field_combo.event_ring.completions_lo.value.next = next_c;
+        field_combo.event_ring.completions_lo.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.event_ring.completions_lo.value.value <= 32'h0;
+        end else begin
+            if(field_combo.event_ring.completions_lo.value.load_next) begin
+                field_storage.event_ring.completions_lo.value.value <= field_combo.event_ring.completions_lo.value.next;
+            end
+        end
+    end
+    assign hwif_out.event_ring.completions_lo.value.value = field_storage.event_ring.completions_lo.value.value;
+    // Field: sealnic_pf.event_ring.completions_hi.value
+    always_comb begin
+        automatic logic [31:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.event_ring.completions_hi.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.event_ring.completions_hi && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.event_ring.completions_hi.value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
+            load_next_c = '1;
+        end
+        field_combo.event_ring.completions_hi.value.next = next_c;
+        field_combo.event_ring.completions_hi.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.event_ring.completions_hi.value.value <= 32'h0;
+        end else begin
+            if(field_combo.event_ring.completions_hi.value.load_next) begin
+                field_storage.event_ring.completions_hi.value.value <= field_combo.event_ring.completions_hi.value.next;
+            end
+        end
+    end
+    assign hwif_out.event_ring.completions_hi.value.value = field_storage.event_ring.completions_hi.value.value;
+    // Field: sealnic_pf.event_ring.size.entries
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.event_ring.size.entries.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.event_ring.size && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.event_ring.size.entries.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end
+        field_combo.event_ring.size.entries.next = next_c;
+        field_combo.event_ring.size.entries.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.event_ring.size.entries.value <= 16'h0;
+        end else begin
+            if(field_combo.event_ring.size.entries.load_next) begin
+                field_storage.event_ring.size.entries.value <= field_combo.event_ring.size.entries.next;
+            end
+        end
+    end
+    assign hwif_out.event_ring.size.entries.value = field_storage.event_ring.size.entries.value;
+    // Field: sealnic_pf.event_ring.control.enable
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.event_ring.control.enable.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.event_ring.control && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.event_ring.control.enable.value & ~decoded_wr_biten[0:0]) | (decoded_wr_data[0:0] & decoded_wr_biten[0:0]);
+            load_next_c = '1;
+        end
+        field_combo.event_ring.control.enable.next = next_c;
+        field_combo.event_ring.control.enable.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.event_ring.control.enable.value <= 1'h0;
+        end else begin
+            if(field_combo.event_ring.control.enable.load_next) begin
+                field_storage.event_ring.control.enable.value <= field_combo.event_ring.control.enable.next;
+            end
+        end
+    end
+    assign hwif_out.event_ring.control.enable.value = field_storage.event_ring.control.enable.value;
+    // Field: sealnic_pf.event_ring.doorbell.index
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.event_ring.doorbell.index.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.event_ring.doorbell && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.event_ring.doorbell.index.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end else begin // HW Write
+            next_c = hwif_in.event_ring.doorbell.index.next;
+            load_next_c = '1;
+        end
+        field_combo.event_ring.doorbell.index.next = next_c;
+        field_combo.event_ring.doorbell.index.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.event_ring.doorbell.index.value <= 16'h0;
+        end else begin
+            if(field_combo.event_ring.doorbell.index.load_next) begin
+                field_storage.event_ring.doorbell.index.value <= field_combo.event_ring.doorbell.index.next;
+            end
+        end
+    end
+    assign hwif_out.event_ring.doorbell.index.value = field_storage.event_ring.doorbell.index.value;
+    assign hwif_out.event_ring.doorbell.index.swmod = decoded_reg_strb.event_ring.doorbell && decoded_req_is_wr && |(decoded_wr_biten[15:0]);
+    // Field: sealnic_pf.host_receive_ring.descriptors_lo.value
+    always_comb begin
+        automatic logic [31:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.host_receive_ring.descriptors_lo.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.host_receive_ring.descriptors_lo && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.host_receive_ring.descriptors_lo.value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
+            load_next_c = '1;
+        end
+        field_combo.host_receive_ring.descriptors_lo.value.next = next_c;
+        field_combo.host_receive_ring.descriptors_lo.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.host_receive_ring.descriptors_lo.value.value <= 32'h0;
+        end else begin
+            if(field_combo.host_receive_ring.descriptors_lo.value.load_next) begin
+                field_storage.host_receive_ring.descriptors_lo.value.value <= field_combo.host_receive_ring.descriptors_lo.value.next;
+            end
+        end
+    end
+    assign hwif_out.host_receive_ring.descriptors_lo.value.value = field_storage.host_receive_ring.descriptors_lo.value.value;
+    // Field: sealnic_pf.host_receive_ring.descriptors_hi.value
+    always_comb begin
+        automatic logic [31:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.host_receive_ring.descriptors_hi.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.host_receive_ring.descriptors_hi && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.host_receive_ring.descriptors_hi.value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
+            load_next_c = '1;
+        end
+        field_combo.host_receive_ring.descriptors_hi.value.next = next_c;
+        field_combo.host_receive_ring.descriptors_hi.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.host_receive_ring.descriptors_hi.value.value <= 32'h0;
+        end else begin
+            if(field_combo.host_receive_ring.descriptors_hi.value.load_next) begin
+                field_storage.host_receive_ring.descriptors_hi.value.value <= field_combo.host_receive_ring.descriptors_hi.value.next;
+            end
+        end
+    end
+    assign hwif_out.host_receive_ring.descriptors_hi.value.value = field_storage.host_receive_ring.descriptors_hi.value.value;
+    // Field: sealnic_pf.host_receive_ring.completions_lo.value
+    always_comb begin
+        automatic logic [31:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.host_receive_ring.completions_lo.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.host_receive_ring.completions_lo && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.host_receive_ring.completions_lo.value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
+            load_next_c = '1;
+        end
+        field_combo.host_receive_ring.completions_lo.value.next = next_c;
+        field_combo.host_receive_ring.completions_lo.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.host_receive_ring.completions_lo.value.value <= 32'h0;
+        end else begin
+            if(field_combo.host_receive_ring.completions_lo.value.load_next) begin
+                field_storage.host_receive_ring.completions_lo.value.value <= field_combo.host_receive_ring.completions_lo.value.next;
+            end
+        end
+    end
+    assign hwif_out.host_receive_ring.completions_lo.value.value = field_storage.host_receive_ring.completions_lo.value.value;
+    // Field: sealnic_pf.host_receive_ring.completions_hi.value
+    always_comb begin
+        automatic logic [31:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.host_receive_ring.completions_hi.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.host_receive_ring.completions_hi && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.host_receive_ring.completions_hi.value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
+            load_next_c = '1;
+        end
+        field_combo.host_receive_ring.completions_hi.value.next = next_c;
+        field_combo.host_receive_ring.completions_hi.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.host_receive_ring.completions_hi.value.value <= 32'h0;
+        end else begin
+            if(field_combo.host_receive_ring.completions_hi.value.load_next) begin
+                field_storage.host_receive_ring.completions_hi.value.value <= field_combo.host_receive_ring.completions_hi.value.next;
+            end
+        end
+    end
+    assign hwif_out.host_receive_ring.completions_hi.value.value = field_storage.host_receive_ring.completions_hi.value.value;
+    // Field: sealnic_pf.host_receive_ring.size.entries
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.host_receive_ring.size.entries.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.host_receive_ring.size && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.host_receive_ring.size.entries.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end
+        field_combo.host_receive_ring.size.entries.next = next_c;
+        field_combo.host_receive_ring.size.entries.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.host_receive_ring.size.entries.value <= 16'h0;
+        end else begin
+            if(field_combo.host_receive_ring.size.entries.load_next) begin
+                field_storage.host_receive_ring.size.entries.value <= field_combo.host_receive_ring.size.entries.next;
+            end
+        end
+    end
+    assign hwif_out.host_receive_ring.size.entries.value = field_storage.host_receive_ring.size.entries.value;
+    // Field: sealnic_pf.host_receive_ring.control.enable
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.host_receive_ring.control.enable.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.host_receive_ring.control && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.host_receive_ring.control.enable.value & ~decoded_wr_biten[0:0]) | (decoded_wr_data[0:0] & decoded_wr_biten[0:0]);
+            load_next_c = '1;
+        end
+        field_combo.host_receive_ring.control.enable.next = next_c;
+        field_combo.host_receive_ring.control.enable.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.host_receive_ring.control.enable.value <= 1'h0;
+        end else begin
+            if(field_combo.host_receive_ring.control.enable.load_next) begin
+                field_storage.host_receive_ring.control.enable.value <= field_combo.host_receive_ring.control.enable.next;
+            end
+        end
+    end
+    assign hwif_out.host_receive_ring.control.enable.value = field_storage.host_receive_ring.control.enable.value;
+    // Field: sealnic_pf.host_receive_ring.doorbell.index
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.host_receive_ring.doorbell.index.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.host_receive_ring.doorbell && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.host_receive_ring.doorbell.index.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end else begin // HW Write
+            next_c = hwif_in.host_receive_ring.doorbell.index.next;
+            load_next_c = '1;
+        end
+        field_combo.host_receive_ring.doorbell.index.next = next_c;
+        field_combo.host_receive_ring.doorbell.index.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.host_receive_ring.doorbell.index.value <= 16'h0;
+        end else begin
+            if(field_combo.host_receive_ring.doorbell.index.load_next) begin
+                field_storage.host_receive_ring.doorbell.index.value <= field_combo.host_receive_ring.doorbell.index.next;
+            end
+        end
+    end
+    assign hwif_out.host_receive_ring.doorbell.index.value = field_storage.host_receive_ring.doorbell.index.value;
+    assign hwif_out.host_receive_ring.doorbell.index.swmod = decoded_reg_strb.host_receive_ring.doorbell && decoded_req_is_wr && |(decoded_wr_biten[15:0]);
+    // Field: sealnic_pf.host_transmit_ring.descriptors_lo.value
+    always_comb begin
+        automatic logic [31:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.host_transmit_ring.descriptors_lo.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.host_transmit_ring.descriptors_lo && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.host_transmit_ring.descriptors_lo.value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
+            load_next_c = '1;
+        end
+        field_combo.host_transmit_ring.descriptors_lo.value.next = next_c;
+        field_combo.host_transmit_ring.descriptors_lo.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.host_transmit_ring.descriptors_lo.value.value <= 32'h0;
+        end else begin
+            if(field_combo.host_transmit_ring.descriptors_lo.value.load_next) begin
+                field_storage.host_transmit_ring.descriptors_lo.value.value <= field_combo.host_transmit_ring.descriptors_lo.value.next;
+            end
+        end
+    end
+    assign hwif_out.host_transmit_ring.descriptors_lo.value.value = field_storage.host_transmit_ring.descriptors_lo.value.value;
+    // Field: sealnic_pf.host_transmit_ring.descriptors_hi.value
+    always_comb begin
+        automatic logic [31:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.host_transmit_ring.descriptors_hi.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.host_transmit_ring.descriptors_hi && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.host_transmit_ring.descriptors_hi.value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
+            load_next_c = '1;
+        end
+        field_combo.host_transmit_ring.descriptors_hi.value.next = next_c;
+        field_combo.host_transmit_ring.descriptors_hi.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.host_transmit_ring.descriptors_hi.value.value <= 32'h0;
+        end else begin
+            if(field_combo.host_transmit_ring.descriptors_hi.value.load_next) begin
+                field_storage.host_transmit_ring.descriptors_hi.value.value <= field_combo.host_transmit_ring.descriptors_hi.value.next;
+            end
+        end
+    end
+    assign hwif_out.host_transmit_ring.descriptors_hi.value.value = field_storage.host_transmit_ring.descriptors_hi.value.value;
+    // Field: sealnic_pf.host_transmit_ring.completions_lo.value
+    always_comb begin
+        automatic logic [31:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.host_transmit_ring.completions_lo.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.host_transmit_ring.completions_lo && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.host_transmit_ring.completions_lo.value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
+            load_next_c = '1;
+        end
+        field_combo.host_transmit_ring.completions_lo.value.next = next_c;
+        field_combo.host_transmit_ring.completions_lo.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.host_transmit_ring.completions_lo.value.value <= 32'h0;
+        end else begin
+            if(field_combo.host_transmit_ring.completions_lo.value.load_next) begin
+                field_storage.host_transmit_ring.completions_lo.value.value <= field_combo.host_transmit_ring.completions_lo.value.next;
+            end
+        end
+    end
+    assign hwif_out.host_transmit_ring.completions_lo.value.value = field_storage.host_transmit_ring.completions_lo.value.value;
+    // Field: sealnic_pf.host_transmit_ring.completions_hi.value
+    always_comb begin
+        automatic logic [31:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.host_transmit_ring.completions_hi.value.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.host_transmit_ring.completions_hi && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.host_transmit_ring.completions_hi.value.value & ~decoded_wr_biten[31:0]) | (decoded_wr_data[31:0] & decoded_wr_biten[31:0]);
+            load_next_c = '1;
+        end
+        field_combo.host_transmit_ring.completions_hi.value.next = next_c;
+        field_combo.host_transmit_ring.completions_hi.value.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.host_transmit_ring.completions_hi.value.value <= 32'h0;
+        end else begin
+            if(field_combo.host_transmit_ring.completions_hi.value.load_next) begin
+                field_storage.host_transmit_ring.completions_hi.value.value <= field_combo.host_transmit_ring.completions_hi.value.next;
+            end
+        end
+    end
+    assign hwif_out.host_transmit_ring.completions_hi.value.value = field_storage.host_transmit_ring.completions_hi.value.value;
+    // Field: sealnic_pf.host_transmit_ring.size.entries
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.host_transmit_ring.size.entries.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.host_transmit_ring.size && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.host_transmit_ring.size.entries.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end
+        field_combo.host_transmit_ring.size.entries.next = next_c;
+        field_combo.host_transmit_ring.size.entries.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.host_transmit_ring.size.entries.value <= 16'h0;
+        end else begin
+            if(field_combo.host_transmit_ring.size.entries.load_next) begin
+                field_storage.host_transmit_ring.size.entries.value <= field_combo.host_transmit_ring.size.entries.next;
+            end
+        end
+    end
+    assign hwif_out.host_transmit_ring.size.entries.value = field_storage.host_transmit_ring.size.entries.value;
+    // Field: sealnic_pf.host_transmit_ring.control.enable
+    always_comb begin
+        automatic logic [0:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.host_transmit_ring.control.enable.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.host_transmit_ring.control && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.host_transmit_ring.control.enable.value & ~decoded_wr_biten[0:0]) | (decoded_wr_data[0:0] & decoded_wr_biten[0:0]);
+            load_next_c = '1;
+        end
+        field_combo.host_transmit_ring.control.enable.next = next_c;
+        field_combo.host_transmit_ring.control.enable.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.host_transmit_ring.control.enable.value <= 1'h0;
+        end else begin
+            if(field_combo.host_transmit_ring.control.enable.load_next) begin
+                field_storage.host_transmit_ring.control.enable.value <= field_combo.host_transmit_ring.control.enable.next;
+            end
+        end
+    end
+    assign hwif_out.host_transmit_ring.control.enable.value = field_storage.host_transmit_ring.control.enable.value;
+    // Field: sealnic_pf.host_transmit_ring.doorbell.index
+    always_comb begin
+        automatic logic [15:0] next_c;
+        automatic logic load_next_c;
+        next_c = field_storage.host_transmit_ring.doorbell.index.value;
+        load_next_c = '0;
+        if(decoded_reg_strb.host_transmit_ring.doorbell && decoded_req_is_wr) begin // SW write
+            next_c = (field_storage.host_transmit_ring.doorbell.index.value & ~decoded_wr_biten[15:0]) | (decoded_wr_data[15:0] & decoded_wr_biten[15:0]);
+            load_next_c = '1;
+        end else begin // HW Write
+            next_c = hwif_in.host_transmit_ring.doorbell.index.next;
+            load_next_c = '1;
+        end
+        field_combo.host_transmit_ring.doorbell.index.next = next_c;
+        field_combo.host_transmit_ring.doorbell.index.load_next = load_next_c;
+    end
+    always_ff @(posedge clk) begin
+        if(rst) begin
+            field_storage.host_transmit_ring.doorbell.index.value <= 16'h0;
+        end else begin
+            if(field_combo.host_transmit_ring.doorbell.index.load_next) begin
+                field_storage.host_transmit_ring.doorbell.index.value <= field_combo.host_transmit_ring.doorbell.index.next;
+            end
+        end
+    end
+    assign hwif_out.host_transmit_ring.doorbell.index.value = field_storage.host_transmit_ring.doorbell.index.value;
+    assign hwif_out.host_transmit_ring.doorbell.index.swmod = decoded_reg_strb.host_transmit_ring.doorbell && decoded_req_is_wr && |(decoded_wr_biten[15:0]);
     // External region: sealnic_pf.mailbox_request
     assign hwif_out.mailbox_request.req = decoded_reg_strb.mailbox_request;
     assign hwif_out.mailbox_request.addr = decoded_addr[11:0];
@@ -869,7 +2171,7 @@ module sealnic_pf (
             readback_data_var[23:16] = hwif_in.device_id.revision.next;
         end
         if(rd_mux_addr == 14'h8) begin
-            readback_data_var[15:0] = 16'h0;
+            readback_data_var[15:0] = 16'h1;
             readback_data_var[31:16] = 16'h1;
         end
         if(rd_mux_addr == 14'h10) begin
@@ -903,6 +2205,10 @@ module sealnic_pf (
         if(rd_mux_addr == 14'h34) begin
             readback_data_var[15:0] = hwif_in.cap_counters.count.next;
         end
+        if(rd_mux_addr == 14'h38) begin
+            readback_data_var[15:0] = hwif_in.cap_rings.max_entries.next;
+            readback_data_var[31:16] = hwif_in.cap_rings.host_frame_len.next;
+        end
         if(rd_mux_addr == 14'h40) begin
             readback_data_var[0] = field_storage.control.enable.value;
             readback_data_var[1] = field_storage.control.soft_reset.value;
@@ -923,12 +2229,16 @@ module sealnic_pf (
             readback_data_var[1] = field_storage.irq_cause.events_pending.value;
             readback_data_var[2] = field_storage.irq_cause.host_frame_pending.value;
             readback_data_var[3] = field_storage.irq_cause.fault.value;
+            readback_data_var[4] = field_storage.irq_cause.commands_done.value;
+            readback_data_var[5] = field_storage.irq_cause.host_frames_taken.value;
         end
         if(rd_mux_addr == 14'h64) begin
             readback_data_var[0] = field_storage.irq_mask.mailbox_done.value;
             readback_data_var[1] = field_storage.irq_mask.events_pending.value;
             readback_data_var[2] = field_storage.irq_mask.host_frame_pending.value;
             readback_data_var[3] = field_storage.irq_mask.fault.value;
+            readback_data_var[4] = field_storage.irq_mask.commands_done.value;
+            readback_data_var[5] = field_storage.irq_mask.host_frames_taken.value;
         end
         if(rd_mux_addr == 14'h80) begin
             readback_data_var[15:0] = field_storage.mailbox_doorbell.request_len.value;
@@ -944,6 +2254,142 @@ module sealnic_pf (
         end
         if(rd_mux_addr == 14'ha0) begin
             readback_data_var[0] = field_storage.counter_snapshot.latch.value;
+        end
+        if(rd_mux_addr == 14'h100) begin
+            readback_data_var[31:0] = field_storage.command_ring.descriptors_lo.value.value;
+        end
+        if(rd_mux_addr == 14'h104) begin
+            readback_data_var[31:0] = field_storage.command_ring.descriptors_hi.value.value;
+        end
+        if(rd_mux_addr == 14'h108) begin
+            readback_data_var[31:0] = field_storage.command_ring.completions_lo.value.value;
+        end
+        if(rd_mux_addr == 14'h10c) begin
+            readback_data_var[31:0] = field_storage.command_ring.completions_hi.value.value;
+        end
+        if(rd_mux_addr == 14'h110) begin
+            readback_data_var[15:0] = field_storage.command_ring.size.entries.value;
+        end
+        if(rd_mux_addr == 14'h114) begin
+            readback_data_var[0] = field_storage.command_ring.control.enable.value;
+        end
+        if(rd_mux_addr == 14'h118) begin
+            readback_data_var[0] = hwif_in.command_ring.status.running.next;
+            readback_data_var[15:8] = hwif_in.command_ring.status.error.next;
+        end
+        if(rd_mux_addr == 14'h11c) begin
+            readback_data_var[15:0] = field_storage.command_ring.doorbell.index.value;
+        end
+        if(rd_mux_addr == 14'h120) begin
+            readback_data_var[15:0] = hwif_in.command_ring.head.index.next;
+        end
+        if(rd_mux_addr == 14'h124) begin
+            readback_data_var[31:0] = hwif_in.command_ring.fault_iova_lo.value.next;
+        end
+        if(rd_mux_addr == 14'h128) begin
+            readback_data_var[31:0] = hwif_in.command_ring.fault_iova_hi.value.next;
+        end
+        if(rd_mux_addr == 14'h140) begin
+            readback_data_var[31:0] = field_storage.event_ring.descriptors_lo.value.value;
+        end
+        if(rd_mux_addr == 14'h144) begin
+            readback_data_var[31:0] = field_storage.event_ring.descriptors_hi.value.value;
+        end
+        if(rd_mux_addr == 14'h148) begin
+            readback_data_var[31:0] = field_storage.event_ring.completions_lo.value.value;
+        end
+        if(rd_mux_addr == 14'h14c) begin
+            readback_data_var[31:0] = field_storage.event_ring.completions_hi.value.value;
+        end
+        if(rd_mux_addr == 14'h150) begin
+            readback_data_var[15:0] = field_storage.event_ring.size.entries.value;
+        end
+        if(rd_mux_addr == 14'h154) begin
+            readback_data_var[0] = field_storage.event_ring.control.enable.value;
+        end
+        if(rd_mux_addr == 14'h158) begin
+            readback_data_var[0] = hwif_in.event_ring.status.running.next;
+            readback_data_var[15:8] = hwif_in.event_ring.status.error.next;
+        end
+        if(rd_mux_addr == 14'h15c) begin
+            readback_data_var[15:0] = field_storage.event_ring.doorbell.index.value;
+        end
+        if(rd_mux_addr == 14'h160) begin
+            readback_data_var[15:0] = hwif_in.event_ring.head.index.next;
+        end
+        if(rd_mux_addr == 14'h164) begin
+            readback_data_var[31:0] = hwif_in.event_ring.fault_iova_lo.value.next;
+        end
+        if(rd_mux_addr == 14'h168) begin
+            readback_data_var[31:0] = hwif_in.event_ring.fault_iova_hi.value.next;
+        end
+        if(rd_mux_addr == 14'h180) begin
+            readback_data_var[31:0] = field_storage.host_receive_ring.descriptors_lo.value.value;
+        end
+        if(rd_mux_addr == 14'h184) begin
+            readback_data_var[31:0] = field_storage.host_receive_ring.descriptors_hi.value.value;
+        end
+        if(rd_mux_addr == 14'h188) begin
+            readback_data_var[31:0] = field_storage.host_receive_ring.completions_lo.value.value;
+        end
+        if(rd_mux_addr == 14'h18c) begin
+            readback_data_var[31:0] = field_storage.host_receive_ring.completions_hi.value.value;
+        end
+        if(rd_mux_addr == 14'h190) begin
+            readback_data_var[15:0] = field_storage.host_receive_ring.size.entries.value;
+        end
+        if(rd_mux_addr == 14'h194) begin
+            readback_data_var[0] = field_storage.host_receive_ring.control.enable.value;
+        end
+        if(rd_mux_addr == 14'h198) begin
+            readback_data_var[0] = hwif_in.host_receive_ring.status.running.next;
+            readback_data_var[15:8] = hwif_in.host_receive_ring.status.error.next;
+        end
+        if(rd_mux_addr == 14'h19c) begin
+            readback_data_var[15:0] = field_storage.host_receive_ring.doorbell.index.value;
+        end
+        if(rd_mux_addr == 14'h1a0) begin
+            readback_data_var[15:0] = hwif_in.host_receive_ring.head.index.next;
+        end
+        if(rd_mux_addr == 14'h1a4) begin
+            readback_data_var[31:0] = hwif_in.host_receive_ring.fault_iova_lo.value.next;
+        end
+        if(rd_mux_addr == 14'h1a8) begin
+            readback_data_var[31:0] = hwif_in.host_receive_ring.fault_iova_hi.value.next;
+        end
+        if(rd_mux_addr == 14'h1c0) begin
+            readback_data_var[31:0] = field_storage.host_transmit_ring.descriptors_lo.value.value;
+        end
+        if(rd_mux_addr == 14'h1c4) begin
+            readback_data_var[31:0] = field_storage.host_transmit_ring.descriptors_hi.value.value;
+        end
+        if(rd_mux_addr == 14'h1c8) begin
+            readback_data_var[31:0] = field_storage.host_transmit_ring.completions_lo.value.value;
+        end
+        if(rd_mux_addr == 14'h1cc) begin
+            readback_data_var[31:0] = field_storage.host_transmit_ring.completions_hi.value.value;
+        end
+        if(rd_mux_addr == 14'h1d0) begin
+            readback_data_var[15:0] = field_storage.host_transmit_ring.size.entries.value;
+        end
+        if(rd_mux_addr == 14'h1d4) begin
+            readback_data_var[0] = field_storage.host_transmit_ring.control.enable.value;
+        end
+        if(rd_mux_addr == 14'h1d8) begin
+            readback_data_var[0] = hwif_in.host_transmit_ring.status.running.next;
+            readback_data_var[15:8] = hwif_in.host_transmit_ring.status.error.next;
+        end
+        if(rd_mux_addr == 14'h1dc) begin
+            readback_data_var[15:0] = field_storage.host_transmit_ring.doorbell.index.value;
+        end
+        if(rd_mux_addr == 14'h1e0) begin
+            readback_data_var[15:0] = hwif_in.host_transmit_ring.head.index.next;
+        end
+        if(rd_mux_addr == 14'h1e4) begin
+            readback_data_var[31:0] = hwif_in.host_transmit_ring.fault_iova_lo.value.next;
+        end
+        if(rd_mux_addr == 14'h1e8) begin
+            readback_data_var[31:0] = hwif_in.host_transmit_ring.fault_iova_hi.value.next;
         end
         if((rd_mux_addr >= 14'h1000) && (rd_mux_addr <= 14'h1000 + 14'hfff)) begin
             readback_data_var = hwif_in.mailbox_request.rd_data;

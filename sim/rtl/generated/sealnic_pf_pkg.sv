@@ -101,6 +101,19 @@ package sealnic_pf_pkg;
     } sealnic_pf__cap_counters__in_t;
 
     typedef struct {
+        logic [15:0] next;
+    } sealnic_pf__cap_rings__max_entries__in_t;
+
+    typedef struct {
+        logic [15:0] next;
+    } sealnic_pf__cap_rings__host_frame_len__in_t;
+
+    typedef struct {
+        sealnic_pf__cap_rings__max_entries__in_t max_entries;
+        sealnic_pf__cap_rings__host_frame_len__in_t host_frame_len;
+    } sealnic_pf__cap_rings__in_t;
+
+    typedef struct {
         logic next;
     } sealnic_pf__status__ready__in_t;
 
@@ -136,26 +149,36 @@ package sealnic_pf_pkg;
 
     typedef struct {
         logic next;
-    } sealnic_pf__irq_cause_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_mailbox_done_6254224c__mailbox_done_mask_9381a992__in_t;
+    } sealnic_pf__irq_cause_commands_done_7f3327e4_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_host_frames_taken_88e1d16a_mailbox_done_6254224c__mailbox_done_mask_9381a992__in_t;
 
     typedef struct {
         logic next;
-    } sealnic_pf__irq_cause_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_mailbox_done_6254224c__events_pending_mask_6c56b6c4__in_t;
+    } sealnic_pf__irq_cause_commands_done_7f3327e4_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_host_frames_taken_88e1d16a_mailbox_done_6254224c__events_pending_mask_6c56b6c4__in_t;
 
     typedef struct {
         logic next;
-    } sealnic_pf__irq_cause_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_mailbox_done_6254224c__host_frame_pending_mask_a0768361__in_t;
+    } sealnic_pf__irq_cause_commands_done_7f3327e4_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_host_frames_taken_88e1d16a_mailbox_done_6254224c__host_frame_pending_mask_a0768361__in_t;
 
     typedef struct {
         logic next;
-    } sealnic_pf__irq_cause_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_mailbox_done_6254224c__fault_mask_aadca89e__in_t;
+    } sealnic_pf__irq_cause_commands_done_7f3327e4_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_host_frames_taken_88e1d16a_mailbox_done_6254224c__fault_mask_aadca89e__in_t;
 
     typedef struct {
-        sealnic_pf__irq_cause_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_mailbox_done_6254224c__mailbox_done_mask_9381a992__in_t mailbox_done;
-        sealnic_pf__irq_cause_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_mailbox_done_6254224c__events_pending_mask_6c56b6c4__in_t events_pending;
-        sealnic_pf__irq_cause_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_mailbox_done_6254224c__host_frame_pending_mask_a0768361__in_t host_frame_pending;
-        sealnic_pf__irq_cause_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_mailbox_done_6254224c__fault_mask_aadca89e__in_t fault;
-    } sealnic_pf__irq_cause_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_mailbox_done_6254224c__in_t;
+        logic next;
+    } sealnic_pf__irq_cause_commands_done_7f3327e4_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_host_frames_taken_88e1d16a_mailbox_done_6254224c__commands_done_mask_dfc56fb8__in_t;
+
+    typedef struct {
+        logic next;
+    } sealnic_pf__irq_cause_commands_done_7f3327e4_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_host_frames_taken_88e1d16a_mailbox_done_6254224c__host_frames_taken_mask_f6fb33a1__in_t;
+
+    typedef struct {
+        sealnic_pf__irq_cause_commands_done_7f3327e4_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_host_frames_taken_88e1d16a_mailbox_done_6254224c__mailbox_done_mask_9381a992__in_t mailbox_done;
+        sealnic_pf__irq_cause_commands_done_7f3327e4_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_host_frames_taken_88e1d16a_mailbox_done_6254224c__events_pending_mask_6c56b6c4__in_t events_pending;
+        sealnic_pf__irq_cause_commands_done_7f3327e4_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_host_frames_taken_88e1d16a_mailbox_done_6254224c__host_frame_pending_mask_a0768361__in_t host_frame_pending;
+        sealnic_pf__irq_cause_commands_done_7f3327e4_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_host_frames_taken_88e1d16a_mailbox_done_6254224c__fault_mask_aadca89e__in_t fault;
+        sealnic_pf__irq_cause_commands_done_7f3327e4_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_host_frames_taken_88e1d16a_mailbox_done_6254224c__commands_done_mask_dfc56fb8__in_t commands_done;
+        sealnic_pf__irq_cause_commands_done_7f3327e4_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_host_frames_taken_88e1d16a_mailbox_done_6254224c__host_frames_taken_mask_f6fb33a1__in_t host_frames_taken;
+    } sealnic_pf__irq_cause_commands_done_7f3327e4_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_host_frames_taken_88e1d16a_mailbox_done_6254224c__in_t;
 
     typedef struct {
         logic next;
@@ -197,6 +220,59 @@ package sealnic_pf_pkg;
     } sealnic_pf__counter_snapshot__in_t;
 
     typedef struct {
+        logic next;
+    } ring_rf__status__running__in_t;
+
+    typedef struct {
+        logic [7:0] next;
+    } ring_rf__status__error__in_t;
+
+    typedef struct {
+        ring_rf__status__running__in_t running;
+        ring_rf__status__error__in_t error;
+    } ring_rf__status__in_t;
+
+    typedef struct {
+        logic [15:0] next;
+    } ring_rf__doorbell__index__in_t;
+
+    typedef struct {
+        ring_rf__doorbell__index__in_t index;
+    } ring_rf__doorbell__in_t;
+
+    typedef struct {
+        logic [15:0] next;
+    } ring_rf__head__index__in_t;
+
+    typedef struct {
+        ring_rf__head__index__in_t index;
+    } ring_rf__head__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } ring_rf__fault_iova_lo__value__in_t;
+
+    typedef struct {
+        ring_rf__fault_iova_lo__value__in_t value;
+    } ring_rf__fault_iova_lo__in_t;
+
+    typedef struct {
+        logic [31:0] next;
+    } ring_rf__fault_iova_hi__value__in_t;
+
+    typedef struct {
+        ring_rf__fault_iova_hi__value__in_t value;
+    } ring_rf__fault_iova_hi__in_t;
+
+    typedef struct {
+        ring_rf__status__in_t status;
+        ring_rf__doorbell__in_t doorbell;
+        ring_rf__head__in_t head;
+        ring_rf__fault_iova_lo__in_t fault_iova_lo;
+        ring_rf__fault_iova_hi__in_t fault_iova_hi;
+    } ring_rf__in_t;
+
+    typedef struct {
         logic rd_ack;
         logic [31:0] rd_data;
         logic wr_ack;
@@ -226,13 +302,18 @@ package sealnic_pf_pkg;
         sealnic_pf__cap_receive_epochs__in_t cap_receive_epochs;
         sealnic_pf__cap_mailbox__in_t cap_mailbox;
         sealnic_pf__cap_counters__in_t cap_counters;
+        sealnic_pf__cap_rings__in_t cap_rings;
         sealnic_pf__status__in_t status;
         sealnic_pf__generation_lo__in_t generation_lo;
         sealnic_pf__generation_hi__in_t generation_hi;
-        sealnic_pf__irq_cause_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_mailbox_done_6254224c__in_t irq_cause;
+        sealnic_pf__irq_cause_commands_done_7f3327e4_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_host_frames_taken_88e1d16a_mailbox_done_6254224c__in_t irq_cause;
         sealnic_pf__mailbox_status__in_t mailbox_status;
         sealnic_pf__mailbox_response_len__in_t mailbox_response_len;
         sealnic_pf__counter_snapshot__in_t counter_snapshot;
+        ring_rf__in_t command_ring;
+        ring_rf__in_t event_ring;
+        ring_rf__in_t host_receive_ring;
+        ring_rf__in_t host_transmit_ring;
         sealnic_pf__mailbox_request__external__in_t mailbox_request;
         sealnic_pf__mailbox_response__external__in_t mailbox_response;
         sealnic_pf__counters__external__in_t counters;
@@ -253,7 +334,7 @@ package sealnic_pf_pkg;
 
     typedef struct {
         logic intr;
-    } sealnic_pf__irq_cause_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_mailbox_done_6254224c__out_t;
+    } sealnic_pf__irq_cause_commands_done_7f3327e4_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_host_frames_taken_88e1d16a_mailbox_done_6254224c__out_t;
 
     typedef struct {
         logic [15:0] value;
@@ -271,6 +352,73 @@ package sealnic_pf_pkg;
     typedef struct {
         sealnic_pf__counter_snapshot__latch__out_t latch;
     } sealnic_pf__counter_snapshot__out_t;
+
+    typedef struct {
+        logic [31:0] value;
+    } ring_rf__descriptors_lo__value__out_t;
+
+    typedef struct {
+        ring_rf__descriptors_lo__value__out_t value;
+    } ring_rf__descriptors_lo__out_t;
+
+    typedef struct {
+        logic [31:0] value;
+    } ring_rf__descriptors_hi__value__out_t;
+
+    typedef struct {
+        ring_rf__descriptors_hi__value__out_t value;
+    } ring_rf__descriptors_hi__out_t;
+
+    typedef struct {
+        logic [31:0] value;
+    } ring_rf__completions_lo__value__out_t;
+
+    typedef struct {
+        ring_rf__completions_lo__value__out_t value;
+    } ring_rf__completions_lo__out_t;
+
+    typedef struct {
+        logic [31:0] value;
+    } ring_rf__completions_hi__value__out_t;
+
+    typedef struct {
+        ring_rf__completions_hi__value__out_t value;
+    } ring_rf__completions_hi__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+    } ring_rf__size__entries__out_t;
+
+    typedef struct {
+        ring_rf__size__entries__out_t entries;
+    } ring_rf__size__out_t;
+
+    typedef struct {
+        logic value;
+    } ring_rf__control__enable__out_t;
+
+    typedef struct {
+        ring_rf__control__enable__out_t enable;
+    } ring_rf__control__out_t;
+
+    typedef struct {
+        logic [15:0] value;
+        logic swmod;
+    } ring_rf__doorbell__index__out_t;
+
+    typedef struct {
+        ring_rf__doorbell__index__out_t index;
+    } ring_rf__doorbell__out_t;
+
+    typedef struct {
+        ring_rf__descriptors_lo__out_t descriptors_lo;
+        ring_rf__descriptors_hi__out_t descriptors_hi;
+        ring_rf__completions_lo__out_t completions_lo;
+        ring_rf__completions_hi__out_t completions_hi;
+        ring_rf__size__out_t size;
+        ring_rf__control__out_t control;
+        ring_rf__doorbell__out_t doorbell;
+    } ring_rf__out_t;
 
     typedef struct {
         logic req;
@@ -298,9 +446,13 @@ package sealnic_pf_pkg;
 
     typedef struct {
         sealnic_pf__control__out_t control;
-        sealnic_pf__irq_cause_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_mailbox_done_6254224c__out_t irq_cause;
+        sealnic_pf__irq_cause_commands_done_7f3327e4_events_pending_2917ab09_fault_0f7022c9_host_frame_pending_c0f07c12_host_frames_taken_88e1d16a_mailbox_done_6254224c__out_t irq_cause;
         sealnic_pf__mailbox_doorbell__out_t mailbox_doorbell;
         sealnic_pf__counter_snapshot__out_t counter_snapshot;
+        ring_rf__out_t command_ring;
+        ring_rf__out_t event_ring;
+        ring_rf__out_t host_receive_ring;
+        ring_rf__out_t host_transmit_ring;
         sealnic_pf__mailbox_request__external__out_t mailbox_request;
         sealnic_pf__mailbox_response__external__out_t mailbox_response;
         sealnic_pf__counters__external__out_t counters;
@@ -321,4 +473,13 @@ package sealnic_pf_pkg;
         mailbox_error_e__bad_length = 'h2,
         mailbox_error_e__not_ready = 'h3
     } mailbox_error_e_e;
+
+    typedef enum logic [2:0] {
+        ring_error_e__none = 'h0,
+        ring_error_e__bad_size = 'h1,
+        ring_error_e__bad_address = 'h2,
+        ring_error_e__overlap = 'h3,
+        ring_error_e__bad_doorbell = 'h4,
+        ring_error_e__dma_fault = 'h5
+    } ring_error_e_e;
 endpackage

@@ -34,6 +34,7 @@ mod generated {
 pub use bar::{Bar, BusIo, RegisterBus, WindowError};
 pub use generated::access::components::fault_code_e::FaultCodeE as FaultCode;
 pub use generated::access::components::mailbox_error_e::MailboxErrorE as MailboxError;
+pub use generated::access::components::ring_error_e::RingErrorE as RingError;
 pub use generated::{access, offsets};
 pub use offsets::{BAR_LEN, Register, Window};
 pub use register_file::RegisterFile;

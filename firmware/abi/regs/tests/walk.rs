@@ -82,25 +82,48 @@ fn the_identity_is_read_through_the_generated_access() {
 /// decodes with what the generated offsets say: two generators, one description.
 #[test]
 fn every_field_of_the_access_lies_where_the_offsets_say() {
-    macro_rules! walk {
-        ($( $register:ident $variant:ident { $( $field:ident $mask:ident ),* } )*) => { $(
+    macro_rules! walk_one {
+        ([$($path:ident).+] $register:expr, $module:ident { $( $field:ident $mask:ident ),* }) => {
+            let register: Register = $register;
             for bit in 0..32 {
                 let device = Device::new();
-                device.state.borrow_mut().registers.set_bits(Register::$variant, u32::MAX, 1 << bit);
+                device.state.borrow_mut().registers.set_bits(register, u32::MAX, 1 << bit);
                 let bar = Bar::new(&device);
-                let value = bar.registers().$register().try_read().unwrap();
+                let value = bar.registers()$(.$path())+.try_read().unwrap();
                 $(
-                    let expected = device.state.borrow().registers.field(Register::$variant, offsets::$register::$mask);
-                    assert_eq!(u64::from(value.$field()), u64::from(expected), "{}.{} bit {bit}", stringify!($register), stringify!($field));
+                    let expected = device.state.borrow().registers.field(register, offsets::$module::$mask);
+                    assert_eq!(u64::from(value.$field()), u64::from(expected), "{}.{} bit {bit}", register.name(), stringify!($field));
                 )*
-                assert_eq!(device.state.borrow().accesses, [('r', Register::$variant.offset())]);
+                assert_eq!(device.state.borrow().accesses, [('r', register.offset())]);
             }
             let mut covered = 0;
             $(
-                assert_eq!(covered & offsets::$register::$mask, 0, "{}: fields overlap", stringify!($register));
-                covered |= offsets::$register::$mask;
+                assert_eq!(covered & offsets::$module::$mask, 0, "{}: fields overlap", register.name());
+                covered |= offsets::$module::$mask;
             )*
-            assert_eq!(covered, Register::$variant.readable_mask() & !NOT_WALKED[Register::$variant as usize]);
+            assert_eq!(covered, register.readable_mask() & !NOT_WALKED[register as usize]);
+        };
+    }
+    macro_rules! walk {
+        ($( $register:ident $variant:ident { $($fields:tt)* } )*) => {
+            $( walk_one!([$register] Register::$variant, $register { $($fields)* }); )*
+        };
+    }
+    /// Every register of a ring, each by its distance from the first.
+    macro_rules! walk_ring {
+        ($( $ring:ident $first:ident )*) => { $(
+            let at = |distance: u32| Register::from_offset(Register::$first.offset() + distance).unwrap();
+            walk_one!([$ring.descriptors_lo] at(0x00), ring_descriptors_lo { value VALUE_MASK });
+            walk_one!([$ring.descriptors_hi] at(0x04), ring_descriptors_hi { value VALUE_MASK });
+            walk_one!([$ring.completions_lo] at(0x08), ring_completions_lo { value VALUE_MASK });
+            walk_one!([$ring.completions_hi] at(0x0C), ring_completions_hi { value VALUE_MASK });
+            walk_one!([$ring.size] at(0x10), ring_size { entries ENTRIES_MASK });
+            walk_one!([$ring.control] at(0x14), ring_control { enable ENABLE_MASK });
+            walk_one!([$ring.status] at(0x18), ring_status { running RUNNING_MASK });
+            walk_one!([$ring.doorbell] at(0x1C), ring_doorbell { index INDEX_MASK });
+            walk_one!([$ring.head] at(0x20), ring_head { index INDEX_MASK });
+            walk_one!([$ring.fault_iova_lo] at(0x24), ring_fault_iova_lo { value VALUE_MASK });
+            walk_one!([$ring.fault_iova_hi] at(0x28), ring_fault_iova_hi { value VALUE_MASK });
         )* };
     }
     /// Fields that decode into an enumeration have tests of their own below.
@@ -108,6 +131,10 @@ fn every_field_of_the_access_lies_where_the_offsets_say() {
         let mut masks = [0; Register::ALL.len()];
         masks[Register::Status as usize] = status::FAULT_CODE_MASK;
         masks[Register::MailboxStatus as usize] = offsets::mailbox_status::ERROR_CODE_MASK;
+        masks[Register::CommandRingStatus as usize] = offsets::ring_status::ERROR_MASK;
+        masks[Register::EventRingStatus as usize] = offsets::ring_status::ERROR_MASK;
+        masks[Register::HostReceiveRingStatus as usize] = offsets::ring_status::ERROR_MASK;
+        masks[Register::HostTransmitRingStatus as usize] = offsets::ring_status::ERROR_MASK;
         masks
     };
     walk! {
@@ -124,22 +151,31 @@ fn every_field_of_the_access_lies_where_the_offsets_say() {
         cap_receive_epochs CapReceiveEpochs { count COUNT_MASK }
         cap_mailbox CapMailbox { request_len REQUEST_LEN_MASK, response_len RESPONSE_LEN_MASK }
         cap_counters CapCounters { count COUNT_MASK }
+        cap_rings CapRings { max_entries MAX_ENTRIES_MASK, host_frame_len HOST_FRAME_LEN_MASK }
         control Control { enable ENABLE_MASK, soft_reset SOFT_RESET_MASK }
         status Status { ready READY_MASK, fault FAULT_MASK }
         generation_lo GenerationLo { value VALUE_MASK }
         generation_hi GenerationHi { value VALUE_MASK }
         irq_cause IrqCause {
             mailbox_done MAILBOX_DONE_MASK, events_pending EVENTS_PENDING_MASK,
-            host_frame_pending HOST_FRAME_PENDING_MASK, fault FAULT_MASK
+            host_frame_pending HOST_FRAME_PENDING_MASK, fault FAULT_MASK,
+            commands_done COMMANDS_DONE_MASK, host_frames_taken HOST_FRAMES_TAKEN_MASK
         }
         irq_mask IrqMask {
             mailbox_done MAILBOX_DONE_MASK, events_pending EVENTS_PENDING_MASK,
-            host_frame_pending HOST_FRAME_PENDING_MASK, fault FAULT_MASK
+            host_frame_pending HOST_FRAME_PENDING_MASK, fault FAULT_MASK,
+            commands_done COMMANDS_DONE_MASK, host_frames_taken HOST_FRAMES_TAKEN_MASK
         }
         mailbox_doorbell MailboxDoorbell { request_len REQUEST_LEN_MASK }
         mailbox_status MailboxStatus { busy BUSY_MASK, done DONE_MASK, error ERROR_MASK }
         mailbox_response_len MailboxResponseLen { len LEN_MASK }
         counter_snapshot CounterSnapshot { latch LATCH_MASK }
+    }
+    walk_ring! {
+        command_ring CommandRingDescriptorsLo
+        event_ring EventRingDescriptorsLo
+        host_receive_ring HostReceiveRingDescriptorsLo
+        host_transmit_ring HostTransmitRingDescriptorsLo
     }
 }
 
@@ -178,7 +214,7 @@ fn writes_start_from_reset_values_and_reach_the_device() {
     let state = bar.bus().state.borrow();
     assert_eq!(
         state.registers.get(Register::IrqMask),
-        0b1110,
+        0b11_1110,
         "the other causes stay masked"
     );
     assert_eq!(state.registers.get(Register::MailboxDoorbell), 64);

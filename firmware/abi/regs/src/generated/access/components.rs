@@ -5,4 +5,6 @@ use super::_root; // alias to root module of generated code
 
 pub mod fault_code_e;
 pub mod mailbox_error_e;
+pub mod ring_error_e;
+pub mod ring_rf;
 pub mod sealnic_pf;

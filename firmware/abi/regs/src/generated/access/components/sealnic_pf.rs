@@ -13,6 +13,7 @@ pub mod cap_mappings;
 pub mod cap_ports;
 pub mod cap_receive_epochs;
 pub mod cap_replay_window;
+pub mod cap_rings;
 pub mod cap_sas;
 pub mod cap_vnets;
 pub mod control;
@@ -27,6 +28,12 @@ pub mod mailbox_doorbell;
 pub mod mailbox_response_len;
 pub mod mailbox_status;
 pub mod status;
+
+// Instances of named component types
+pub use _root::components::ring_rf as command_ring;
+pub use _root::components::ring_rf as event_ring;
+pub use _root::components::ring_rf as host_receive_ring;
+pub use _root::components::ring_rf as host_transmit_ring;
 
 /// SealNIC PF BAR0
 ///
@@ -69,7 +76,7 @@ impl SealnicPf<'static> {
 
 impl<'io, IO> SealnicPf<'io, IO> {
     /// Size in bytes of the underlying memory
-    pub const SIZE: usize = 0xA4;
+    pub const SIZE: usize = 0x1EC;
 
     /// # Safety
     ///
@@ -209,6 +216,15 @@ impl<'io, IO: peakrdl_rust::io::RegisterIO> SealnicPf<'io, IO> {
         unsafe { peakrdl_rust::reg::Reg::from_ptr_with(self.ptr.wrapping_byte_add(0x34).cast(), self.io) }
     }
 
+    /// Capability: rings
+    ///
+    /// What the rings in host memory take. All zero when the device reaches no host memory: then there is the mailbox alone.
+    #[inline(always)]
+    #[must_use]
+    pub const fn cap_rings(&self) -> peakrdl_rust::reg::Reg<'io, cap_rings::CapRings, IO> {
+        unsafe { peakrdl_rust::reg::Reg::from_ptr_with(self.ptr.wrapping_byte_add(0x38).cast(), self.io) }
+    }
+
     /// Control
     ///
     /// Starts and stops the device.
@@ -247,7 +263,7 @@ impl<'io, IO: peakrdl_rust::io::RegisterIO> SealnicPf<'io, IO> {
 
     /// Interrupt cause
     ///
-    /// What happened since the cause was last cleared. Writing 1 to a bit clears it; a bit whose reason persists is set again at once.
+    /// What happened since the cause was last cleared. Writing 1 to a bit clears it; a bit whose reason persists is set again at once. A vector is signalled whenever its cause occurs while its mask bit is 0, whether or not the bit here was cleared before.
     #[inline(always)]
     #[must_use]
     pub const fn irq_cause(&self) -> peakrdl_rust::reg::Reg<'io, irq_cause::IrqCause, IO> {
@@ -256,7 +272,7 @@ impl<'io, IO: peakrdl_rust::io::RegisterIO> SealnicPf<'io, IO> {
 
     /// Interrupt mask
     ///
-    /// A cause raises the interrupt line only while its bit here is 0. All causes are masked after a reset.
+    /// A cause signals its vector only while its bit here is 0; clearing the bit while the cause is set signals it. All causes are masked after a reset.
     #[inline(always)]
     #[must_use]
     pub const fn irq_mask(&self) -> peakrdl_rust::reg::Reg<'io, irq_mask::IrqMask, IO> {
@@ -299,5 +315,41 @@ impl<'io, IO: peakrdl_rust::io::RegisterIO> SealnicPf<'io, IO> {
     #[must_use]
     pub const fn counter_snapshot(&self) -> peakrdl_rust::reg::Reg<'io, counter_snapshot::CounterSnapshot, IO> {
         unsafe { peakrdl_rust::reg::Reg::from_ptr_with(self.ptr.wrapping_byte_add(0xA0).cast(), self.io) }
+    }
+
+    /// Ring
+    ///
+    /// A ring in host memory.
+    #[inline(always)]
+    #[must_use]
+    pub const fn command_ring(&self) -> command_ring::RingRf<'io, IO> {
+        unsafe { command_ring::RingRf::from_ptr_with(self.ptr.wrapping_byte_add(0x100).cast(), self.io) }
+    }
+
+    /// Ring
+    ///
+    /// A ring in host memory.
+    #[inline(always)]
+    #[must_use]
+    pub const fn event_ring(&self) -> event_ring::RingRf<'io, IO> {
+        unsafe { event_ring::RingRf::from_ptr_with(self.ptr.wrapping_byte_add(0x140).cast(), self.io) }
+    }
+
+    /// Ring
+    ///
+    /// A ring in host memory.
+    #[inline(always)]
+    #[must_use]
+    pub const fn host_receive_ring(&self) -> host_receive_ring::RingRf<'io, IO> {
+        unsafe { host_receive_ring::RingRf::from_ptr_with(self.ptr.wrapping_byte_add(0x180).cast(), self.io) }
+    }
+
+    /// Ring
+    ///
+    /// A ring in host memory.
+    #[inline(always)]
+    #[must_use]
+    pub const fn host_transmit_ring(&self) -> host_transmit_ring::RingRf<'io, IO> {
+        unsafe { host_transmit_ring::RingRf::from_ptr_with(self.ptr.wrapping_byte_add(0x1C0).cast(), self.io) }
     }
 }

@@ -15,7 +15,7 @@ unsafe impl Sync for AbiVersion {}
 
 impl core::default::Default for AbiVersion {
     fn default() -> Self {
-        Self(0x1_0000)
+        Self(0x1_0001)
     }
 }
 
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn test_default() {
         let reg = AbiVersion::default();
-        assert_eq!(reg.minor(), 0);
+        assert_eq!(reg.minor(), 1);
         assert_eq!(reg.major(), 1);
     }
 }

@@ -5,7 +5,7 @@ use super::_root; // alias to root module of generated code
 
 /// Interrupt cause
 ///
-/// What happened since the cause was last cleared. Writing 1 to a bit clears it; a bit whose reason persists is set again at once.
+/// What happened since the cause was last cleared. Writing 1 to a bit clears it; a bit whose reason persists is set again at once. A vector is signalled whenever its cause occurs while its mask bit is 0, whether or not the bit here was cleared before.
 #[repr(transparent)]
 #[derive(Copy, Clone, Eq, PartialEq)]
 pub struct IrqCause(u32);
@@ -67,7 +67,7 @@ impl IrqCause {
 
     /// Events pending
     ///
-    /// The event queue is not empty.
+    /// The event queue is not empty, or events were written to the event ring.
     #[inline(always)]
     #[allow(clippy::missing_panics_doc)]
     #[must_use]
@@ -78,7 +78,7 @@ impl IrqCause {
 
     /// Events pending
     ///
-    /// The event queue is not empty.
+    /// The event queue is not empty, or events were written to the event ring.
     #[inline(always)]
     pub fn set_events_pending(&mut self, val: bool) {
         let val = val as u32;
@@ -92,7 +92,7 @@ impl IrqCause {
 
     /// Host frame pending
     ///
-    /// A frame or a record for the host waits (handshake, control record, DHCP).
+    /// A frame for the host waits, or was written by way of the host receive ring.
     #[inline(always)]
     #[allow(clippy::missing_panics_doc)]
     #[must_use]
@@ -103,7 +103,7 @@ impl IrqCause {
 
     /// Host frame pending
     ///
-    /// A frame or a record for the host waits (handshake, control record, DHCP).
+    /// A frame for the host waits, or was written by way of the host receive ring.
     #[inline(always)]
     pub fn set_host_frame_pending(&mut self, val: bool) {
         let val = val as u32;
@@ -117,7 +117,7 @@ impl IrqCause {
 
     /// Fault
     ///
-    /// STATUS.fault became set.
+    /// STATUS.fault became set, or an error stopped a ring.
     #[inline(always)]
     #[allow(clippy::missing_panics_doc)]
     #[must_use]
@@ -128,12 +128,62 @@ impl IrqCause {
 
     /// Fault
     ///
-    /// STATUS.fault became set.
+    /// STATUS.fault became set, or an error stopped a ring.
     #[inline(always)]
     pub fn set_fault(&mut self, val: bool) {
         let val = val as u32;
         self.0 =
             (self.0 & !(Self::FAULT_MASK << Self::FAULT_OFFSET)) | ((val & Self::FAULT_MASK) << Self::FAULT_OFFSET);
+    }
+
+    pub const COMMANDS_DONE_OFFSET: usize = 4;
+    pub const COMMANDS_DONE_WIDTH: usize = 1;
+    pub const COMMANDS_DONE_MASK: u32 = 0x1;
+
+    /// Commands done
+    ///
+    /// The command ring has new completions.
+    #[inline(always)]
+    #[allow(clippy::missing_panics_doc)]
+    #[must_use]
+    pub fn commands_done(&self) -> bool {
+        let val = (self.0 >> Self::COMMANDS_DONE_OFFSET) & Self::COMMANDS_DONE_MASK;
+        val != 0
+    }
+
+    /// Commands done
+    ///
+    /// The command ring has new completions.
+    #[inline(always)]
+    pub fn set_commands_done(&mut self, val: bool) {
+        let val = val as u32;
+        self.0 = (self.0 & !(Self::COMMANDS_DONE_MASK << Self::COMMANDS_DONE_OFFSET))
+            | ((val & Self::COMMANDS_DONE_MASK) << Self::COMMANDS_DONE_OFFSET);
+    }
+
+    pub const HOST_FRAMES_TAKEN_OFFSET: usize = 5;
+    pub const HOST_FRAMES_TAKEN_WIDTH: usize = 1;
+    pub const HOST_FRAMES_TAKEN_MASK: u32 = 0x1;
+
+    /// Host frames taken
+    ///
+    /// The host transmit ring has new completions.
+    #[inline(always)]
+    #[allow(clippy::missing_panics_doc)]
+    #[must_use]
+    pub fn host_frames_taken(&self) -> bool {
+        let val = (self.0 >> Self::HOST_FRAMES_TAKEN_OFFSET) & Self::HOST_FRAMES_TAKEN_MASK;
+        val != 0
+    }
+
+    /// Host frames taken
+    ///
+    /// The host transmit ring has new completions.
+    #[inline(always)]
+    pub fn set_host_frames_taken(&mut self, val: bool) {
+        let val = val as u32;
+        self.0 = (self.0 & !(Self::HOST_FRAMES_TAKEN_MASK << Self::HOST_FRAMES_TAKEN_OFFSET))
+            | ((val & Self::HOST_FRAMES_TAKEN_MASK) << Self::HOST_FRAMES_TAKEN_OFFSET);
     }
 }
 
@@ -144,6 +194,8 @@ impl core::fmt::Debug for IrqCause {
             .field("events_pending", &self.events_pending())
             .field("host_frame_pending", &self.host_frame_pending())
             .field("fault", &self.fault())
+            .field("commands_done", &self.commands_done())
+            .field("host_frames_taken", &self.host_frames_taken())
             .finish()
     }
 }
@@ -159,5 +211,7 @@ mod tests {
         assert_eq!(reg.events_pending(), false);
         assert_eq!(reg.host_frame_pending(), false);
         assert_eq!(reg.fault(), false);
+        assert_eq!(reg.commands_done(), false);
+        assert_eq!(reg.host_frames_taken(), false);
     }
 }

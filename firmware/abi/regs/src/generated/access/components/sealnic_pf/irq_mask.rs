@@ -5,7 +5,7 @@ use super::_root; // alias to root module of generated code
 
 /// Interrupt mask
 ///
-/// A cause raises the interrupt line only while its bit here is 0. All causes are masked after a reset.
+/// A cause signals its vector only while its bit here is 0; clearing the bit while the cause is set signals it. All causes are masked after a reset.
 #[repr(transparent)]
 #[derive(Copy, Clone, Eq, PartialEq)]
 pub struct IrqMask(u32);
@@ -15,7 +15,7 @@ unsafe impl Sync for IrqMask {}
 
 impl core::default::Default for IrqMask {
     fn default() -> Self {
-        Self(0xF)
+        Self(0x3F)
     }
 }
 
@@ -135,6 +135,56 @@ impl IrqMask {
         self.0 =
             (self.0 & !(Self::FAULT_MASK << Self::FAULT_OFFSET)) | ((val & Self::FAULT_MASK) << Self::FAULT_OFFSET);
     }
+
+    pub const COMMANDS_DONE_OFFSET: usize = 4;
+    pub const COMMANDS_DONE_WIDTH: usize = 1;
+    pub const COMMANDS_DONE_MASK: u32 = 0x1;
+
+    /// Commands done
+    ///
+    /// 1 masks the cause of the same name.
+    #[inline(always)]
+    #[allow(clippy::missing_panics_doc)]
+    #[must_use]
+    pub fn commands_done(&self) -> bool {
+        let val = (self.0 >> Self::COMMANDS_DONE_OFFSET) & Self::COMMANDS_DONE_MASK;
+        val != 0
+    }
+
+    /// Commands done
+    ///
+    /// 1 masks the cause of the same name.
+    #[inline(always)]
+    pub fn set_commands_done(&mut self, val: bool) {
+        let val = val as u32;
+        self.0 = (self.0 & !(Self::COMMANDS_DONE_MASK << Self::COMMANDS_DONE_OFFSET))
+            | ((val & Self::COMMANDS_DONE_MASK) << Self::COMMANDS_DONE_OFFSET);
+    }
+
+    pub const HOST_FRAMES_TAKEN_OFFSET: usize = 5;
+    pub const HOST_FRAMES_TAKEN_WIDTH: usize = 1;
+    pub const HOST_FRAMES_TAKEN_MASK: u32 = 0x1;
+
+    /// Host frames taken
+    ///
+    /// 1 masks the cause of the same name.
+    #[inline(always)]
+    #[allow(clippy::missing_panics_doc)]
+    #[must_use]
+    pub fn host_frames_taken(&self) -> bool {
+        let val = (self.0 >> Self::HOST_FRAMES_TAKEN_OFFSET) & Self::HOST_FRAMES_TAKEN_MASK;
+        val != 0
+    }
+
+    /// Host frames taken
+    ///
+    /// 1 masks the cause of the same name.
+    #[inline(always)]
+    pub fn set_host_frames_taken(&mut self, val: bool) {
+        let val = val as u32;
+        self.0 = (self.0 & !(Self::HOST_FRAMES_TAKEN_MASK << Self::HOST_FRAMES_TAKEN_OFFSET))
+            | ((val & Self::HOST_FRAMES_TAKEN_MASK) << Self::HOST_FRAMES_TAKEN_OFFSET);
+    }
 }
 
 impl core::fmt::Debug for IrqMask {
@@ -144,6 +194,8 @@ impl core::fmt::Debug for IrqMask {
             .field("events_pending", &self.events_pending())
             .field("host_frame_pending", &self.host_frame_pending())
             .field("fault", &self.fault())
+            .field("commands_done", &self.commands_done())
+            .field("host_frames_taken", &self.host_frames_taken())
             .finish()
     }
 }
@@ -159,5 +211,7 @@ mod tests {
         assert_eq!(reg.events_pending(), true);
         assert_eq!(reg.host_frame_pending(), true);
         assert_eq!(reg.fault(), true);
+        assert_eq!(reg.commands_done(), true);
+        assert_eq!(reg.host_frames_taken(), true);
     }
 }
