@@ -388,7 +388,7 @@ impl Network {
 }
 
 /// Where the underlay routes a datagram.
-fn outer_destination(frame: &[u8]) -> Option<IpAddr> {
+pub(crate) fn outer_destination(frame: &[u8]) -> Option<IpAddr> {
     let ether = EthernetFrame::new_checked(frame).ok()?;
     match ether.ethertype() {
         EtherType::IPV4 => Some(IpAddr::V4(Ipv4Packet::new_header(ether.payload()).ok()?.dst_addr())),

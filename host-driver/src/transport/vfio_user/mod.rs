@@ -11,7 +11,7 @@ use super::vectors::Vectors;
 use super::{Capabilities, Fired, Transport, TransportError};
 use crate::clock::Clock;
 use crate::dma::mapped::MappedMemory;
-use crate::dma::{ArenaConfig, DmaArena, DmaBuffer, DmaMemory};
+use crate::dma::{ArenaConfig, DmaArena, DmaBuffer, DmaMemory, HugePages};
 use connection::Connection;
 use message::{
     Command, DEVICE_PCI, DEVICE_RESET, DeviceInfo, DmaMap, IRQ_ACTION_TRIGGER, IRQ_DATA_EVENTFD, IRQ_DATA_NONE,
@@ -36,7 +36,11 @@ pub struct VfioUserConfig {
 impl Default for VfioUserConfig {
     fn default() -> Self {
         Self {
-            arena: ArenaConfig::default(),
+            // There is no IOMMU to spare, and a server that doesn't map this memory can't write to huge pages.
+            arena: ArenaConfig {
+                huge_pages: HugePages::Never,
+                ..ArenaConfig::default()
+            },
             timeout: Duration::from_secs(5),
         }
     }
