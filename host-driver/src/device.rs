@@ -3,6 +3,7 @@
 use crate::clock::{Clock, SystemClock};
 use crate::counters::CounterSnapshot;
 use crate::desired::prefix_text;
+use crate::device_rings::Rings;
 use crate::error::Error;
 use crate::keys::SaKeys;
 use crate::list::{ListRequest, Pages};
@@ -11,9 +12,8 @@ pub use crate::registers::InterruptCauses;
 use crate::registers::{MAGIC, Registers};
 use crate::transport::Transport;
 use sealnic_abi::ABI_MAJOR;
-use sealnic_abi::event::Event;
 use sealnic_abi::mailbox::{
-    AssociationList, AssociationRemove, AssociationStateSet, ControlRecordSealed, Counters, EventDrain, ExclusionList,
+    AssociationList, AssociationRemove, AssociationStateSet, ControlRecordSealed, Counters, ExclusionList,
     ExclusionRemove, FlowFlush, FlowList, Identify, Identity, MAPPING_BULK, MAX_CONTROL_RECORD, MappingList,
     MappingRemove, MappingSet, PolicyEpochBump, PortAddressList, PortAddressRemove, PortList, PortRemove, Request,
     Reset, SaActivate, SaList, SaQuery, SaRemove, SaRetire, SealControlRecord, SelfTest, VnetList, VnetRemove,
@@ -99,16 +99,15 @@ const SELF_TESTS: [&str; 6] = [
     "flow hash",
 ];
 
-/// Events taken at most by one call of [`Device::drain_events`]: far more than any event ring holds.
-const MAX_DRAIN: usize = 1 << 22;
-
 /// A SealNIC that this driver owns.
 pub struct Device<T: Transport> {
-    transport: T,
-    clock: Box<dyn Clock>,
+    // Goes first: what the rings hold is free only when the device reaches it no more.
+    pub(crate) transport: T,
+    pub(crate) clock: Box<dyn Clock>,
     mailbox: Mailbox,
-    config: MailboxConfig,
+    pub(crate) config: MailboxConfig,
     identity: Identity,
+    pub(crate) rings: Rings,
 }
 
 impl<T: Transport> Device<T> {
@@ -131,6 +130,7 @@ impl<T: Transport> Device<T> {
             mailbox: Mailbox::new(config),
             config,
             identity: Identity::ZERO,
+            rings: Rings::default(),
         };
         let registers = Registers::new(&mut device.transport);
         let magic = registers.magic()?;
@@ -150,8 +150,9 @@ impl<T: Transport> Device<T> {
             });
         }
         device.wait_ready()?;
-        Registers::new(&mut device.transport).unmask_interrupts()?;
+        device.unmask_interrupts()?;
         let identity = device.identify()?;
+        device.begin_rings();
         tracing::info!(
             generation = identity.generation,
             abi = format_args!("{major}.{minor}"),
@@ -203,7 +204,8 @@ impl<T: Transport> Device<T> {
 
     /// Gives the device up; it goes on as programmed.
     #[must_use]
-    pub fn into_transport(self) -> T {
+    pub fn into_transport(mut self) -> T {
+        self.stop_rings();
         self.transport
     }
 
@@ -318,7 +320,7 @@ impl<T: Transport> Device<T> {
         self.list()
     }
 
-    /// Adds or changes mappings in the order given, in as few messages as possible.
+    /// Adds or changes mappings in the order given, in as few messages as possible, one message at a time.
     ///
     /// # Errors
     /// [`Error::MappingRefused`] names the first that was refused; those before it are in place.
@@ -328,22 +330,8 @@ impl<T: Transport> Device<T> {
             request.items[..chunk.len()].copy_from_slice(chunk);
             // A chunk is never longer than the bulk.
             request.count = u32::try_from(chunk.len()).unwrap_or(0);
-            match self.call(&request) {
-                Ok(_) => {}
-                Err(MailboxError::Device { status, detail, .. }) if usize::from(detail) < chunk.len() => {
-                    let refused = chunk[usize::from(detail)];
-                    return Err(Error::MappingRefused {
-                        index: bulk * MAPPING_BULK + usize::from(detail),
-                        mapping: format!(
-                            "VNI {} {}",
-                            refused.src_vni,
-                            prefix_text(refused.prefix, refused.prefix_len)
-                        ),
-                        status,
-                    });
-                }
-                Err(error) => return Err(error.into()),
-            }
+            self.bulk_call(&request)
+                .map_err(|error| refused_mapping(error, bulk, chunk))?;
         }
         Ok(())
     }
@@ -414,22 +402,8 @@ impl<T: Transport> Device<T> {
         reason = "keys are given away, so that they are installed once"
     )]
     pub fn install_sa(&mut self, params: &SaParams, keys: SaKeys) -> Result<(), Error> {
-        let mut request = Wiped(SaInstall::new_zeroed());
-        let r = &mut request.0;
-        r.sa = params.sa;
-        r.association = params.association;
-        r.generation = self.identity.generation;
-        r.epoch = params.epoch;
-        r.first_seq = params.first_seq;
-        r.soft_packets = params.soft_packets;
-        r.hard_packets = params.hard_packets;
-        r.soft_octets = params.soft_octets;
-        r.hard_octets = params.hard_octets;
-        r.direction = params.direction.into();
-        r.key = keys.key;
-        r.iv = keys.iv;
-        r.sn_key = keys.sn_key;
-        self.call(r)?;
+        let request = self.sa_install(params, keys);
+        self.bulk_call(&request.0)?;
         Ok(())
     }
 
@@ -565,34 +539,6 @@ impl<T: Transport> Device<T> {
         Ok(self.call(&request.0)?)
     }
 
-    /// Takes all events that the device has.
-    ///
-    /// # Errors
-    /// A command failed: events already taken are lost then, as they are when the host itself fails.
-    pub fn drain_events(&mut self) -> Result<Vec<Event>, Error> {
-        let mut events = Vec::new();
-        loop {
-            let page = self.call(&EventDrain { max: 40 })?;
-            let Some(items) = usize::try_from(page.count)
-                .ok()
-                .and_then(|count| page.items.get(..count))
-            else {
-                return Err(Error::Misbehaving {
-                    what: "an event page counts more events than it has room for",
-                });
-            };
-            events.extend_from_slice(items);
-            if page.left == 0 {
-                return Ok(events);
-            }
-            if items.is_empty() || events.len() > MAX_DRAIN {
-                return Err(Error::Misbehaving {
-                    what: "the event queue never gets empty",
-                });
-            }
-        }
-    }
-
     /// Runs the device's known-answer tests.
     ///
     /// # Errors
@@ -640,9 +586,10 @@ impl<T: Transport> Device<T> {
         self.finish_reset(before)
     }
 
-    fn finish_reset(&mut self, before: u64) -> Result<(), Error> {
+    pub(crate) fn finish_reset(&mut self, before: u64) -> Result<(), Error> {
         self.wait_ready()?;
-        Registers::new(&mut self.transport).unmask_interrupts()?;
+        self.restart_rings();
+        self.unmask_interrupts()?;
         let identity = self.identify()?;
         if identity.generation == before {
             return Err(Error::ResetIneffective);
@@ -678,13 +625,56 @@ impl<T: Transport> Device<T> {
         }
     }
 
+    /// The command that installs an SA, for the generation in which the device was last identified.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "keys are given away, so that they are installed once"
+    )]
+    pub(crate) fn sa_install(&self, params: &SaParams, keys: SaKeys) -> Wiped<SaInstall> {
+        let mut request = Wiped(SaInstall::new_zeroed());
+        let r = &mut request.0;
+        r.sa = params.sa;
+        r.association = params.association;
+        r.generation = self.identity.generation;
+        r.epoch = params.epoch;
+        r.first_seq = params.first_seq;
+        r.soft_packets = params.soft_packets;
+        r.hard_packets = params.hard_packets;
+        r.soft_octets = params.soft_octets;
+        r.hard_octets = params.hard_octets;
+        r.direction = params.direction.into();
+        r.key = keys.key;
+        r.iv = keys.iv;
+        r.sn_key = keys.sn_key;
+        request
+    }
+
     fn list<L: ListRequest>(&mut self) -> Pages<'_, T, L> {
         Pages::new(self)
     }
 }
 
+/// An error of a bulk command as one of the mapping that it names.
+pub(crate) fn refused_mapping(error: Error, bulk: usize, chunk: &[Mapping]) -> Error {
+    match error {
+        Error::Mailbox(MailboxError::Device { status, detail, .. }) if usize::from(detail) < chunk.len() => {
+            let refused = chunk[usize::from(detail)];
+            Error::MappingRefused {
+                index: bulk * MAPPING_BULK + usize::from(detail),
+                mapping: format!(
+                    "VNI {} {}",
+                    refused.src_vni,
+                    prefix_text(refused.prefix, refused.prefix_len)
+                ),
+                status,
+            }
+        }
+        error => error,
+    }
+}
+
 /// A request that is wiped when it goes out of scope.
-struct Wiped<R: FromBytes + IntoBytes>(R);
+pub(crate) struct Wiped<R: FromBytes + IntoBytes>(pub(crate) R);
 
 impl<R: FromBytes + IntoBytes> Drop for Wiped<R> {
     fn drop(&mut self) {

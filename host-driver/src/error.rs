@@ -2,6 +2,7 @@
 
 use crate::desired::DesiredError;
 use crate::mailbox::{MailboxError, fault_text};
+use crate::ring::RingError;
 use crate::transport::TransportError;
 use sealnic_abi::ABI_MAJOR;
 use sealnic_abi::mailbox::Status;
@@ -17,6 +18,9 @@ pub enum Error {
     /// The registers can't be reached.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// A ring failed.
+    #[error(transparent)]
+    Ring(#[from] RingError),
     /// Something else than a SealNIC is attached.
     #[error("this is no SealNIC (its magic reads {magic:#010x}); check the device's address")]
     NotSealNic {

@@ -6,6 +6,7 @@
 //! * [`bind`](mod@bind): handing a PCI function to the kernel's VFIO driver and back
 //! * [`clock`]: time for deadlines, replaceable in tests
 //! * [`dma`]: host memory that a device reaches
+//! * [`ring`]: commands, events and frames by way of rings in host memory, where the transport has DMA
 //! * [`transport`]: how a device is reached: a model in this process (feature `model`), a device served over a Unix socket
 //!   (`vfio-user`), a PCI function through the kernel's VFIO (`vfio`)
 //! * [`mailbox`]: commands and answers, with deadlines and retries that never execute a command twice
@@ -24,6 +25,7 @@ pub mod clock;
 pub mod counters;
 pub mod desired;
 pub mod device;
+mod device_rings;
 pub mod dma;
 mod error;
 pub mod flow_log;
@@ -34,6 +36,7 @@ pub mod mailbox;
 pub mod plan;
 pub mod reconcile;
 mod registers;
+pub mod ring;
 pub mod transport;
 
 #[cfg(test)]
@@ -47,4 +50,6 @@ pub use flow_log::FlowLog;
 pub use keys::{KeyDerivation, RunId, SaKeys};
 pub use mailbox::{MailboxConfig, MailboxError};
 pub use reconcile::reconcile;
+pub use ring::RingError;
+pub use ring::frame::HostPacket;
 pub use transport::{Transport, TransportError};

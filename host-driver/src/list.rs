@@ -78,7 +78,7 @@ impl<'d, T: Transport, L: ListRequest> Pages<'d, T, L> {
     }
 
     fn fetch(&mut self, cursor: u32) -> Result<(), Error> {
-        let response = self.device.call(&L::at(cursor))?;
+        let response = self.device.bulk_call(&L::at(cursor))?;
         let (count, next, slots) = L::page(&response);
         let misbehaving = |what| Err(Error::Misbehaving { what });
         let Some(items) = usize::try_from(count).ok().and_then(|count| slots.get(..count)) else {

@@ -303,45 +303,17 @@ impl Mailbox {
         link: &mut Link<'_, T>,
         sequence: NonZeroU32,
     ) -> Result<Result<R::Response, Retry>, MailboxError> {
-        let damaged = |damage| Ok(Err(Retry::Damaged(damage)));
         let registers = Registers::new(link.transport);
         let len = registers.response_len()?;
         let Some(message) = self.response.get_mut(..usize::from(len)) else {
-            return damaged(Damage::Length(len));
+            return Ok(Err(Retry::Damaged(Damage::Length(len))));
         };
         registers.read_response(message)?;
-        let (header, payload) = match read_message(message) {
-            Ok(message) => message,
-            Err(error) if error.status == Status::BadChecksum => return damaged(Damage::Checksum),
-            Err(_) => return damaged(Damage::Length(len)),
-        };
-        if size_of::<MessageHeader>() + payload.len() != message.len() {
-            return damaged(Damage::Length(len));
-        }
-        // Checked first: the device can't know number and opcode of a request that it couldn't read.
-        if let Ok(status @ (Status::BadChecksum | Status::BadLength)) = Status::try_from(header.status) {
-            return Ok(Err(Retry::Unread(status, header.detail)));
-        }
-        if header.sequence != sequence.get() {
-            return damaged(Damage::Sequence(header.sequence));
-        }
-        if header.opcode != u16::from(R::OPCODE) {
-            return damaged(Damage::Opcode(header.opcode));
-        }
-        match Status::try_from(header.status) {
-            Ok(Status::Ok) => match R::Response::read_from_bytes(payload) {
-                Ok(response) => Ok(Ok(response)),
-                Err(_) => damaged(Damage::Payload(header.payload_len)),
-            },
-            Ok(status) => Err(MailboxError::Device {
-                opcode: R::OPCODE,
-                status,
-                detail: header.detail,
-            }),
-            Err(_) => Err(MailboxError::UnknownStatus {
-                opcode: R::OPCODE,
-                status: header.status,
-            }),
+        match check_answer::<R>(message, sequence.get()) {
+            Answer::Good(response) => Ok(Ok(response)),
+            Answer::Failed(error) => Err(error),
+            Answer::Unread(status, detail) => Ok(Err(Retry::Unread(status, detail))),
+            Answer::Damaged(damage) => Ok(Err(Retry::Damaged(damage))),
         }
     }
 
@@ -409,6 +381,57 @@ impl<T: Transport + ?Sized> Link<'_, T> {
             });
         }
         Ok(())
+    }
+}
+
+/// What a message in a response buffer is to the request that was sent.
+pub(crate) enum Answer<R> {
+    /// The answer.
+    Good(R),
+    /// The device's own error.
+    Failed(MailboxError),
+    /// The device could not read the request.
+    Unread(Status, u16),
+    /// Something else.
+    Damaged(Damage),
+}
+
+/// Checks all of a response, which may be anything.
+pub(crate) fn check_answer<R: Request>(message: &[u8], sequence: u32) -> Answer<R::Response> {
+    let len = u16::try_from(message.len()).unwrap_or(u16::MAX);
+    let (header, payload) = match read_message(message) {
+        Ok(message) => message,
+        Err(error) if error.status == Status::BadChecksum => return Answer::Damaged(Damage::Checksum),
+        Err(_) => return Answer::Damaged(Damage::Length(len)),
+    };
+    if size_of::<MessageHeader>() + payload.len() != message.len() {
+        return Answer::Damaged(Damage::Length(len));
+    }
+    // Checked first: the device can't know number and opcode of a request that it couldn't read.
+    if let Ok(status @ (Status::BadChecksum | Status::BadLength)) = Status::try_from(header.status) {
+        return Answer::Unread(status, header.detail);
+    }
+    if header.sequence != sequence {
+        return Answer::Damaged(Damage::Sequence(header.sequence));
+    }
+    if header.opcode != u16::from(R::OPCODE) {
+        return Answer::Damaged(Damage::Opcode(header.opcode));
+    }
+    let opcode = R::OPCODE;
+    match Status::try_from(header.status) {
+        Ok(Status::Ok) => match R::Response::read_from_bytes(payload) {
+            Ok(response) => Answer::Good(response),
+            Err(_) => Answer::Damaged(Damage::Payload(header.payload_len)),
+        },
+        Ok(status) => Answer::Failed(MailboxError::Device {
+            opcode,
+            status,
+            detail: header.detail,
+        }),
+        Err(_) => Answer::Failed(MailboxError::UnknownStatus {
+            opcode,
+            status: header.status,
+        }),
     }
 }
 

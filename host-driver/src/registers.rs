@@ -1,9 +1,11 @@
 //! What the driver knows of the registers, all in this file, through the generated access.
 
 use crate::transport::{Transport, TransportError};
+use sealnic_abi::registers::access::components::ring_rf::RingRf;
 use sealnic_abi::registers::{
-    Bar, FaultCode, MailboxError as DoorbellError, RegisterBus, Window, WindowError, offsets,
+    Bar, BusIo, FaultCode, MailboxError as DoorbellError, RegisterBus, RingError, Window, WindowError, offsets,
 };
+use sealnic_abi::ring::Ring;
 use std::cell::RefCell;
 
 /// The registers of a device, for as long as nobody else needs its transport.
@@ -33,6 +35,17 @@ pub(crate) struct DeviceStatus {
     pub(crate) fault: bool,
     /// `None` for a code this driver doesn't know.
     pub(crate) fault_code: Option<FaultCode>,
+}
+
+/// State of a ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RingState {
+    pub(crate) running: bool,
+    /// `None` for a code this driver doesn't know.
+    pub(crate) error: Option<RingError>,
+    /// Descriptors taken, or events written.
+    pub(crate) head: u16,
+    pub(crate) fault_iova: u64,
 }
 
 /// What happened since the causes were last cleared.
@@ -103,11 +116,15 @@ impl<'t, T: Transport + ?Sized> Registers<'t, T> {
             .try_write(|control| control.set_soft_reset(true))
     }
 
-    /// Lets the causes through that this driver waits for; events and host frames are asked for by their owner.
-    pub(crate) fn unmask_interrupts(&self) -> Result<()> {
+    /// Lets the causes through that this driver waits for; events and host frames when their owner asks for them.
+    pub(crate) fn unmask_interrupts(&self, events: bool, frames: bool) -> Result<()> {
         self.bar.registers().irq_mask().try_write(|mask| {
             mask.set_mailbox_done(false);
             mask.set_fault(false);
+            mask.set_commands_done(false);
+            mask.set_events_pending(!events);
+            mask.set_host_frame_pending(!frames);
+            mask.set_host_frames_taken(!frames);
         })
     }
 
@@ -127,6 +144,16 @@ impl<'t, T: Transport + ?Sized> Registers<'t, T> {
             .registers()
             .irq_cause()
             .try_write(|cause| cause.set_mailbox_done(true))
+    }
+
+    /// As [`clear_mailbox_cause`](Self::clear_mailbox_cause), for what a ring's vector tells.
+    pub(crate) fn clear_ring_cause(&self, ring: Ring) -> Result<()> {
+        self.bar.registers().irq_cause().try_write(|cause| match ring {
+            Ring::Command => cause.set_commands_done(true),
+            Ring::Event => cause.set_events_pending(true),
+            Ring::HostReceive => cause.set_host_frame_pending(true),
+            Ring::HostTransmit => cause.set_host_frames_taken(true),
+        })
     }
 
     pub(crate) fn mailbox_state(&self) -> Result<MailboxState> {
@@ -157,6 +184,68 @@ impl<'t, T: Transport + ?Sized> Registers<'t, T> {
             self.bar.read_window(Window::MailboxResponse, 0, octets),
             Window::MailboxResponse,
         )
+    }
+
+    /// Greatest number of entries of a ring, and longest frame on the host frame rings in octets; zeros without rings.
+    pub(crate) fn ring_limits(&self) -> Result<(u16, u16)> {
+        // The first minor version has no rings, and reads as ones there.
+        if self.abi_version()?.1 == 0 {
+            return Ok((0, 0));
+        }
+        let limits = self.bar.registers().cap_rings().try_read()?;
+        Ok((limits.max_entries(), limits.host_frame_len()))
+    }
+
+    /// Gives a ring its arrays and starts it.
+    pub(crate) fn start_ring(&self, ring: Ring, descriptors: u64, completions: u64, entries: u16) -> Result<()> {
+        let ring = self.ring_block(ring);
+        // Each half on its own; the masks make the casts exact.
+        let (low, high) = (|iova: u64| iova as u32, |iova: u64| (iova >> 32) as u32);
+        ring.descriptors_lo().try_write(|r| r.set_value(low(descriptors)))?;
+        ring.descriptors_hi().try_write(|r| r.set_value(high(descriptors)))?;
+        ring.completions_lo().try_write(|r| r.set_value(low(completions)))?;
+        ring.completions_hi().try_write(|r| r.set_value(high(completions)))?;
+        ring.size().try_write(|r| r.set_entries(entries))?;
+        ring.doorbell().try_write(|r| r.set_index(0))?;
+        ring.control().try_write(|r| r.set_enable(true))
+    }
+
+    pub(crate) fn stop_ring(&self, ring: Ring) -> Result<()> {
+        self.ring_block(ring).control().try_write(|r| r.set_enable(false))
+    }
+
+    pub(crate) fn ring_doorbell(&self, ring: Ring, index: u16) -> Result<()> {
+        self.ring_block(ring).doorbell().try_write(|r| r.set_index(index))
+    }
+
+    pub(crate) fn ring_state(&self, ring: Ring) -> Result<RingState> {
+        let ring = self.ring_block(ring);
+        let status = ring.status().try_read()?;
+        // A device that is gone reads as ones: an error it doesn't know, whatever the other bits say.
+        let error = status.error().ok();
+        let fault_iova = match error {
+            Some(RingError::DmaFault) => {
+                u64::from(ring.fault_iova_hi().try_read()?.value()) << 32
+                    | u64::from(ring.fault_iova_lo().try_read()?.value())
+            }
+            _ => 0,
+        };
+        Ok(RingState {
+            running: status.running() && error == Some(RingError::None),
+            error,
+            head: ring.head().try_read()?.index(),
+            fault_iova,
+        })
+    }
+
+    fn ring_block(&self, ring: Ring) -> RingRf<'_, BusIo<ExclusiveBus<'t, T>>> {
+        let registers = self.bar.registers();
+        match ring {
+            Ring::Command => registers.command_ring(),
+            Ring::Event => registers.event_ring(),
+            Ring::HostReceive => registers.host_receive_ring(),
+            Ring::HostTransmit => registers.host_transmit_ring(),
+        }
     }
 
     pub(crate) fn ring(&self, request_len: u16) -> Result<()> {

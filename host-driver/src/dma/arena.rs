@@ -217,6 +217,11 @@ impl DmaBuffer {
         Ok(())
     }
 
+    /// Never uses this memory again, here or in another buffer: for a device that may still write there.
+    pub fn abandon(self) {
+        std::mem::forget(self);
+    }
+
     fn place(&self, at: usize, len: usize) -> Result<usize, DmaError> {
         if !self.arena.is_mapped.load(Ordering::Acquire) {
             return Err(DmaError::Unmapped);

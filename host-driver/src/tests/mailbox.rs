@@ -273,7 +273,7 @@ fn the_mailbox_cause_is_cleared_before_it_can_mean_this_request() {
     assert_eq!(mock.borrow().registers.get(Register::IrqCause), 0b1010);
     assert_eq!(
         mock.borrow().registers.get(Register::IrqMask),
-        0b11_0110,
-        "mailbox and fault are let through"
+        0b10_0110,
+        "mailbox, command ring and fault are let through"
     );
 }

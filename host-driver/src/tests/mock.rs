@@ -73,7 +73,7 @@ pub(super) struct Mock {
     pub(super) keys_seen: Vec<u8>,
     vanished: bool,
     busy_looks: u32,
-    last: Option<(u32, Vec<u8>)>,
+    pub(super) last: Option<(u32, Vec<u8>)>,
 }
 
 /// The transport to a mock that the test can still reach.
@@ -214,7 +214,7 @@ impl Mock {
         }
     }
 
-    fn answer(&mut self, request: &[u8]) -> Vec<u8> {
+    pub(super) fn answer(&mut self, request: &[u8]) -> Vec<u8> {
         let (header, payload) = match read_message(request) {
             Ok(message) => message,
             Err(error) => return message(&error.header.unwrap_or(MessageHeader::ZERO), error.status, 0, &[]),

@@ -10,6 +10,8 @@ mod model;
 mod plan;
 pub(crate) mod random;
 mod reconcile;
+mod ring_mock;
+mod rings;
 mod tuple_parser;
 #[cfg(feature = "vfio-user")]
 mod vfio_user;
