@@ -231,12 +231,14 @@ pub struct Drops {
 }
 
 /// What holds a direction back most.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Limit {
-    /// Unit of the NIC, as in its statistics: that of the direction which was busy for the greatest part of the time.
+    /// Unit of the NIC, as in its statistics: that of the direction which let frames wait for the greatest part of the time.
     pub unit: String,
     /// That part, in percent.
     pub busy_percent: f64,
+    /// What it did then for the most part: it was busy, or waited for something.
+    pub cause: String,
 }
 
 #[cfg(test)]
@@ -264,6 +266,7 @@ mod tests {
             limit: Limit {
                 unit: "egress.engine".to_owned(),
                 busy_percent: 100.0,
+                cause: "busy".to_owned(),
             },
         };
         assert!((figures.percent_of_line() - 50.0).abs() < 1e-9);

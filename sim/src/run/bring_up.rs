@@ -26,6 +26,20 @@ pub struct BroughtUp {
 /// # Errors
 /// A device can't be made or programmed, there is no randomness, or the file of `unsafe_write_keys` can't be written.
 pub fn bring_up(scenario: &Scenario, options: &RunOptions) -> Result<BroughtUp, RunError> {
+    bring_up_with(scenario, options, |_, config| match options.model {
+        ModelKind::Functional => Ok(Box::new(FunctionalModel::new(config)?)),
+    })
+}
+
+/// As [`bring_up`], with models that the caller makes from the host's index and what the scenario asks for.
+///
+/// # Errors
+/// As [`bring_up`].
+pub fn bring_up_with(
+    scenario: &Scenario,
+    options: &RunOptions,
+    mut model: impl FnMut(usize, &ModelConfig) -> Result<Box<dyn HwModel>, RunError>,
+) -> Result<BroughtUp, RunError> {
     let run_id = if options.unsafe_fixed_keys {
         RunId::UNSAFE_FIXED
     } else {
@@ -43,7 +57,7 @@ pub fn bring_up(scenario: &Scenario, options: &RunOptions) -> Result<BroughtUp, 
         ModelKind::Functional => 0,
     };
     let mut network = Network::new(scenario, &states, options.impairments, latency_ns, |host| {
-        make_model(scenario, options, host)
+        model(host, &model_config(scenario, options, host))
     })?;
     let derivation = KeyDerivation::new(scenario.secret.expose(), &run_id);
     let key_file = keys::install(
@@ -72,7 +86,7 @@ pub fn bring_up(scenario: &Scenario, options: &RunOptions) -> Result<BroughtUp, 
     })
 }
 
-fn make_model(scenario: &Scenario, options: &RunOptions, host: usize) -> Result<Box<dyn HwModel>, RunError> {
+fn model_config(scenario: &Scenario, options: &RunOptions, host: usize) -> ModelConfig {
     let nic = scenario.hosts[host].nic;
     let sizes = Sizes {
         flows: nic.flows as usize,
@@ -86,12 +100,9 @@ fn make_model(scenario: &Scenario, options: &RunOptions, host: usize) -> Result<
         key_history: 65_536,
         ..Sizes::default()
     };
-    let config = ModelConfig {
+    ModelConfig {
         sizes,
         seed: options.unsafe_fixed_keys.then_some(host as u64),
-    };
-    match options.model {
-        ModelKind::Functional => Ok(Box::new(FunctionalModel::new(&config)?)),
     }
 }
 

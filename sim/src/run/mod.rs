@@ -5,6 +5,7 @@
 //! * [`bring_up`](mod@bring_up): NICs ready for traffic
 //! * [`network`]: the hosts on their wire
 //! * [`keys`]: static keys of a run
+//! * [`shared`]: a model with several holders
 //! * `sight`: what was seen of a frame, and its fate
 //! * [`summary`]: what a run says about itself
 
@@ -13,11 +14,12 @@ pub mod capture;
 pub mod keys;
 pub mod network;
 pub mod sender;
+pub mod shared;
 mod sight;
 pub mod summary;
 
 use crate::scenario::Scenario;
-pub use bring_up::{BroughtUp, bring_up};
+pub use bring_up::{BroughtUp, bring_up, bring_up_with};
 use capture::{CaptureError, CaptureWriter, CapturedFrame};
 use network::{Network, Observed, Restless, is_answer};
 use sealnic_abi::DropReason;

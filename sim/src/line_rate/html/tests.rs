@@ -22,6 +22,7 @@ fn point(series: Series, protection: Protection, frame_len: u32, flows: u32) -> 
         limit: Limit {
             unit: format!("{}.engine", direction.name()),
             busy_percent: 98.76,
+            cause: "busy".to_owned(),
         },
     };
     Point {
