@@ -1,7 +1,7 @@
 //! The steps of CI and the test run.
 
 use crate::shell::{cargo, run, succeeds};
-use crate::{firmware, oracle, regs, setup};
+use crate::{browser, firmware, oracle, regs, setup};
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
 
@@ -83,6 +83,7 @@ pub(crate) fn test(args: &[&str], captures: Option<&str>) -> Result<()> {
         // Its generated modules are compiled out of documentation tests, and `--doc` doesn't heed its `doctest = false`.
         run(cargo().args(["test", "--workspace", "--doc", "--exclude", "sealnic-regs"])),
         oracle::check(captures),
+        browser::check(),
     ];
     // Each part is worth its result, also after a failed one.
     let failed: Vec<String> = parts

@@ -5,6 +5,7 @@
 //! * [`ci`]: the steps of CI, one after another, and the test run
 //! * [`regs`]: files generated from `sealnic.rdl` and from the shared structures
 //! * [`firmware`]: the firmware crates on a bare-metal target
+//! * [`browser`]: the line-rate report in a browser
 //! * [`oracle`]: whole runs, judged by independent programs
 //! * [`setup`]: what a machine has and lacks
 //! * [`campaign`]: long runs: benchmarks, fuzzing, mutation testing
@@ -12,6 +13,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
 
+mod browser;
 mod campaign;
 mod ci;
 mod firmware;
@@ -26,10 +28,11 @@ const USAGE: &str = "\
 usage: cargo xtask TASK
 
   ci                    all that CI runs: fmt, clippy, regs --check, firmware check, test, doc
-  test [--captures DIR] the workspace's tests, the documentation's, and oracle
+  test [--captures DIR] the workspace's tests, the documentation's, oracle, and browser
   test ARGS             the workspace's tests alone; ARGS go to the test runner
   oracle [--captures DIR]
                         runs of the examples, and of every capture in DIR, judged by independent programs
+  browser               the line-rate report, judged in a headless browser
   regs [--check]        regenerate, or compare, what follows from sealnic.rdl and the shared structures
   firmware check        build the firmware crates for a bare-metal RISC-V core with nothing but `core`
   setup [--all]         say what this machine has, install what the tests need (--all: the optional tools too)
@@ -64,6 +67,7 @@ fn run(args: &[&str]) -> Result<()> {
         ["test", rest @ ..] => ci::test(rest, None),
         ["oracle"] => oracle::check(None),
         ["oracle", "--captures", captures] => oracle::check(Some(captures)),
+        ["browser"] => browser::check(),
         ["regs"] => regs::write(),
         ["regs", "--check"] => regs::check(),
         ["firmware", "check"] => firmware::check(),

@@ -26,6 +26,11 @@ pub(crate) const TEST_VENV: Venv = Venv {
     name: "venv",
     requirements: "tools/requirements.txt",
 };
+/// What drives a browser.
+pub(crate) const BROWSER_VENV: Venv = Venv {
+    name: "venv-browser",
+    requirements: "tools/browser/requirements.txt",
+};
 /// The register generators.
 pub(crate) const REGS_VENV: Venv = Venv {
     name: "venv-regs",
@@ -111,6 +116,20 @@ const TOOLS: &[Tool] = &[
         optional: false,
     },
     Tool {
+        program: "chromium",
+        needed_by: "browser, test",
+        package: Some("chromium"),
+        hint: "",
+        optional: false,
+    },
+    Tool {
+        program: "chromedriver",
+        needed_by: "browser, test",
+        package: Some("chromium-driver"),
+        hint: "",
+        optional: false,
+    },
+    Tool {
         program: "cargo-nextest",
         needed_by: "test (plain `cargo test` serves without it)",
         package: None,
@@ -121,6 +140,13 @@ const TOOLS: &[Tool] = &[
         program: "tshark",
         needed_by: "looking at captures with an independent dissector",
         package: Some("tshark"),
+        hint: "",
+        optional: true,
+    },
+    Tool {
+        program: "fst2vcd",
+        needed_by: "reading waveforms with GTKWave, and in tests with its reader",
+        package: Some("gtkwave"),
         hint: "",
         optional: true,
     },
@@ -159,6 +185,7 @@ pub(crate) fn setup(extent: Extent) -> Result<()> {
         install_packages(&packages)?;
     }
     TEST_VENV.ensure()?;
+    BROWSER_VENV.ensure()?;
     REGS_VENV.ensure()?;
 
     let mut lacking = Vec::new();
@@ -176,11 +203,31 @@ pub(crate) fn setup(extent: Extent) -> Result<()> {
             lacking.push(tool.program);
         }
     }
-    for venv in [TEST_VENV, REGS_VENV] {
+    for venv in [TEST_VENV, BROWSER_VENV, REGS_VENV] {
         println!("present   {:14} {}", venv.requirements, venv.folder().display());
     }
     if !lacking.is_empty() {
         bail!("missing: {}", lacking.join(", "));
+    }
+    Ok(())
+}
+
+/// Sees to it that these programs are there, installing their packages where it can.
+pub(crate) fn ensure_programs(programs: &[&str]) -> Result<()> {
+    let lacking = || -> Vec<&'static str> {
+        let wanted = TOOLS.iter().filter(|tool| programs.contains(&tool.program));
+        wanted
+            .filter(|tool| which(tool.program).is_none())
+            .filter_map(|tool| tool.package)
+            .collect()
+    };
+    let packages = lacking();
+    if !packages.is_empty() {
+        install_packages(&packages)?;
+    }
+    let packages = lacking();
+    if !packages.is_empty() {
+        bail!("missing; as root: apt-get install {}", packages.join(" "));
     }
     Ok(())
 }
