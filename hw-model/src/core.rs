@@ -1,13 +1,16 @@
 //! What every model of the device is built around: the NIC's firmware, BAR0, the way into the host, the frames that left.
 //! Models differ in when they let it act.
 
-use crate::bar::Bar;
+use crate::bar::{Bar, Effect};
 use crate::host_port::HostPort;
 use crate::memory::{HeapMemory, ModelEntropy};
 use crate::packet::{Edge, Ended, Packet};
+use crate::rings::{Dock, HOST_QUEUE, Rings};
 use crate::{ENDED_KEPT, ModelConfig, ModelError};
+use sealnic_abi::ring::Vector;
 use sealnic_firmware::{Destination, Frame, Nic, Output, Verdict};
 use std::collections::VecDeque;
+use zeroize::Zeroize;
 
 /// The firmware over the model's memory and random generator.
 pub(crate) type ModelNic = Nic<HeapMemory, ModelEntropy>;
@@ -21,6 +24,9 @@ pub(crate) struct Core {
     pub(crate) now_ns: u64,
     /// The way into the host; `None` on a device that is attached to none.
     pub(crate) host: Option<Box<dyn HostPort>>,
+    rings: Rings,
+    /// Causes of interrupt that stood when the host was last told.
+    told: u32,
 }
 
 /// Frames that left the device, oldest first.
@@ -29,6 +35,12 @@ pub(crate) struct OutQueue {
     frames: VecDeque<(Edge, Packet)>,
     /// Frames for the host among them.
     host: usize,
+    /// Whether frames for the host leave by a ring: then they wait apart.
+    by_ring: bool,
+    /// Frames that wait for the receive ring, oldest first.
+    pub(crate) waiting: VecDeque<Packet>,
+    /// How many of them the firmware knows of.
+    known: usize,
     /// Time and tag of what is being worked on; frames made from it inherit them.
     time_ns: u64,
     tag: u64,
@@ -43,6 +55,10 @@ impl OutQueue {
     }
 
     pub(crate) fn push(&mut self, edge: Edge, packet: Packet) {
+        if edge == Edge::Host && self.by_ring {
+            self.waiting.push_back(packet);
+            return;
+        }
         self.host += usize::from(edge == Edge::Host);
         self.frames.push_back((edge, packet));
     }
@@ -54,6 +70,13 @@ impl OutQueue {
         }
         let (tag, time_ns) = (self.tag, self.time_ns);
         self.ended.push_back(Ended { tag, time_ns, verdict });
+    }
+
+    /// The host has the first frame that waited.
+    pub(crate) fn forget_waiting(&mut self) {
+        if self.waiting.pop_front().is_some() {
+            self.known = self.known.saturating_sub(1);
+        }
     }
 
     pub(crate) fn pop(&mut self) -> Option<(Edge, Packet)> {
@@ -96,6 +119,8 @@ impl Core {
             out: OutQueue::default(),
             now_ns: 0,
             host: None,
+            rings: Rings::new(config.sizes.frame_len),
+            told: 0,
         })
     }
 
@@ -106,21 +131,117 @@ impl Core {
 
     pub(crate) fn connect(&mut self, host: Box<dyn HostPort>) {
         self.host = Some(host);
+        self.out.by_ring = true;
+        self.bar.announce_rings(self.rings.host_frame_len());
     }
 
     /// Function-level reset: all that the host programmed is gone, windows included. Frames that left have left.
     pub(crate) fn reset(&mut self) {
         self.nic.reset();
         self.bar.reset(&self.nic);
+        self.reset_rings();
+    }
+
+    /// What waited for the host is lost with the state that it belonged to.
+    fn reset_rings(&mut self) {
+        self.note_waiting();
+        for mut packet in self.out.waiting.drain(..) {
+            self.nic.host_frame_lost(packet.frame());
+            packet.storage.zeroize();
+        }
+        self.out.known = 0;
+        self.rings.reset();
+        self.nic.set_event_ring(false);
+        self.nic.set_host_full(false);
+        self.told = 0;
+    }
+
+    /// Lets the firmware know of new frames that wait for the host.
+    fn note_waiting(&mut self) {
+        for packet in self.out.waiting.iter().skip(self.out.known) {
+            self.nic.host_frame_waits(packet.frame());
+        }
+        self.out.known = self.out.waiting.len();
+    }
+
+    /// Causes of interrupt whose reason persists.
+    fn levels(&self) -> u32 {
+        let level = |pending: bool, vector: Vector| if pending { vector.mask() } else { 0 };
+        level(self.nic.events_waiting() != 0, Vector::EventsPending)
+            | level(
+                self.out.host != 0 || !self.out.waiting.is_empty(),
+                Vector::HostFramePending,
+            )
     }
 
     pub(crate) fn read32(&mut self, offset: u32) -> u32 {
-        self.bar.read(&self.nic, self.out.host != 0, offset)
+        self.bar.read(self.levels(), offset)
     }
 
+    /// What the write starts in the host's memory is done by [`fetch`](Self::fetch) and [`deliver`](Self::deliver).
     pub(crate) fn write32(&mut self, offset: u32, value: u32) {
         self.out.begin(self.now_ns, 0);
-        self.bar.write(&mut self.nic, &mut self.out, self.now_ns, offset, value);
+        let generation = self.nic.generation();
+        let effect = self.bar.write(&mut self.nic, &mut self.out, self.now_ns, offset, value);
+        if self.nic.generation() != generation {
+            self.reset_rings();
+        }
+        match effect {
+            Effect::None => {}
+            Effect::RingEnable(ring, on) => self.with_rings(|rings, dock| rings.enable(dock, ring, on)),
+            Effect::RingDoorbell(ring, index) => self.with_rings(|rings, dock| rings.doorbell(dock, ring, index)),
+            Effect::Unmasked(causes) => {
+                let standing = self.bar.causes(self.levels()) & causes;
+                self.bar.signal(standing);
+            }
+        }
+    }
+
+    fn with_rings(&mut self, work: impl FnOnce(&mut Rings, &mut Dock<'_>)) {
+        let Some(host) = &mut self.host else { return };
+        let mut dock = Dock {
+            nic: &mut self.nic,
+            bar: &mut self.bar,
+            out: &mut self.out,
+            host: host.as_mut(),
+            now_ns: self.now_ns,
+        };
+        work(&mut self.rings, &mut dock);
+    }
+
+    /// From the host's memory: carries out commands of the ring, and takes frames of the host, which
+    /// [`next_from_host`](Self::next_from_host) gives out. A bounded amount of work; see [`has_work`](Self::has_work).
+    pub(crate) fn fetch(&mut self) {
+        self.with_rings(Rings::fetch);
+    }
+
+    /// Takes the next frame of the host that was fetched, as it entered.
+    pub(crate) fn next_from_host(&mut self) -> Option<Packet> {
+        self.rings.taken.pop_front()
+    }
+
+    /// To the host's memory: events, frames, and the interrupts of all that has happened. A bounded amount of work.
+    pub(crate) fn deliver(&mut self) {
+        if self.host.is_none() {
+            return;
+        }
+        self.note_waiting();
+        self.with_rings(Rings::deliver);
+        self.nic.set_host_full(self.out.waiting.len() >= HOST_QUEUE);
+        let levels = self.levels();
+        self.bar.signal(levels & !self.told);
+        self.told = levels;
+        let signals = self.bar.take_signals();
+        if let Some(host) = &mut self.host {
+            for vector in (0..u32::BITS).filter(|bit| signals >> bit & 1 != 0) {
+                host.interrupt(vector as u16);
+            }
+        }
+    }
+
+    /// Whether ring work is left that nothing outside has to start: the device goes on by itself, at this instant.
+    pub(crate) fn has_work(&self) -> bool {
+        self.rings.has_work()
     }
 
     /// Carries one frame through the firmware at `now_ns`, whole; what becomes of it is in the out queue.
@@ -135,7 +256,7 @@ impl Core {
                 .nic
                 .from_vf(now_ns, port, packet.offload, &mut frame, &mut self.out),
             Edge::Wire => self.nic.from_wire(now_ns, &mut frame),
-            Edge::Host => self.nic.from_host(now_ns, &mut frame),
+            Edge::Host => self.nic.from_host(now_ns, &mut frame, &mut self.out),
         };
         let range = frame.range();
         packet.time_ns = now_ns;

@@ -24,6 +24,15 @@ impl FunctionalModel {
             core: Core::new(config)?,
         })
     }
+
+    /// Works on the rings in host memory.
+    fn settle(&mut self) {
+        self.core.fetch();
+        while let Some(packet) = self.core.next_from_host() {
+            self.core.carry(Edge::Host, packet);
+        }
+        self.core.deliver();
+    }
 }
 
 impl HwModel for FunctionalModel {
@@ -33,12 +42,14 @@ impl HwModel for FunctionalModel {
 
     fn write32(&mut self, offset: u32, value: u32) {
         self.core.write32(offset, value);
+        self.settle();
     }
 
     fn submit(&mut self, from: Edge, packet: Packet) {
         self.core.at(packet.time_ns);
         self.core.carry(from, packet);
         self.core.nic.poll(self.core.now_ns, SWEEP);
+        self.settle();
     }
 
     fn collect(&mut self) -> Option<(Edge, Packet)> {
@@ -49,13 +60,14 @@ impl HwModel for FunctionalModel {
         self.core.out.ended.pop_front()
     }
 
-    /// Nothing is ever on its way: what happens to a frame happens as it is handed over.
+    /// Frames are never on their way: what happens to one happens as it is handed over. Long rings are worked off in parts.
     fn next_event_ns(&self) -> Option<u64> {
-        None
+        self.core.has_work().then_some(self.core.now_ns)
     }
 
     fn advance(&mut self, now_ns: u64) {
         self.core.advance(now_ns);
+        self.settle();
     }
 
     fn connect(&mut self, host: Box<dyn HostPort>) {

@@ -7,6 +7,8 @@
 //! * [`memory`]: the model's DRAM and random generator
 //! * [`host_port`]: the device's way into the host: memory and interrupts
 //! * `core`: what every model is built around
+//! * `rings`: rings in host memory
+//! * [`pci`]: the device as a PCIe function
 //! * `bar`: BAR0 with its effects
 
 mod bar;
@@ -17,6 +19,8 @@ pub mod host_port;
 pub mod memory;
 pub mod middleware;
 pub mod packet;
+pub mod pci;
+mod rings;
 
 pub use functional::FunctionalModel;
 pub use host_port::{DmaFault, HostPort};

@@ -46,11 +46,17 @@ impl Packet {
     /// A frame (without FCS) at a time.
     #[must_use]
     pub fn new(frame: &[u8], time_ns: u64, tag: u64) -> Self {
-        let end = HEADROOM + frame.len();
-        let mut storage = vec![0; end + TAILROOM];
-        storage[HEADROOM..end].copy_from_slice(frame);
+        let mut packet = Self::zeroed(frame.len(), time_ns, tag);
+        packet.frame_mut().copy_from_slice(frame);
+        packet
+    }
+
+    /// A frame of `len` zeros, to be filled.
+    #[must_use]
+    pub fn zeroed(len: usize, time_ns: u64, tag: u64) -> Self {
+        let end = HEADROOM + len;
         Self {
-            storage,
+            storage: vec![0; end + TAILROOM],
             start: HEADROOM,
             end,
             time_ns,

@@ -318,7 +318,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
             Ok(HostFrameKind::Dhcp) => &mut self.budgets.requests,
             _ => &mut self.budgets.handshakes,
         };
-        if !budget.take(self.now_ns, rate) {
+        if self.host.is_full() || !budget.take(self.now_ns, rate) {
             return Err(DropReason::HostPoliced);
         }
         let octets = frame

@@ -30,14 +30,34 @@ impl MailboxState {
 impl<M: Memory, E: Entropy> Nic<M, E> {
     /// Handles the request in one window and leaves the response in the other; returns the response's length, in octets.
     pub fn mailbox(&mut self, now_ns: u64, request: &mut [u8], response: &mut [u8], out: &mut dyn Output) -> usize {
-        self.now_ns = self.now_ns.max(now_ns);
-        // SAs whose overlap is over give up their places before a new one asks.
-        while let Some(sa) = self.keys.expired(self.now_ns) {
-            self.remove_sa(sa);
-        }
+        self.begin_command(now_ns);
         let len = self.answer_message(request, response, out);
         request.zeroize();
         len
+    }
+
+    /// Handles a request of the command ring: as the mailbox does, but each is carried out, whatever its sequence number. `response` is
+    /// the room that the host gave for the answer, at least a header. A reset ends the ring, so it isn't taken here.
+    pub fn command(&mut self, now_ns: u64, request: &mut [u8], response: &mut [u8], out: &mut dyn Output) -> usize {
+        self.begin_command(now_ns);
+        self.count(Counter::MailboxMessages);
+        let len = match read_message(request) {
+            Err(MessageError { header, status }) => self.refuse(response, header.unwrap_or_default(), status, 0),
+            Ok((header, _)) if header.opcode == u16::from(Opcode::Reset) => {
+                self.refuse(response, header, Status::WrongState, 0)
+            }
+            Ok((header, payload)) => self.dispatch(header, payload, response, out),
+        };
+        request.zeroize();
+        len
+    }
+
+    /// SAs whose overlap is over give up their places before a new one asks.
+    fn begin_command(&mut self, now_ns: u64) {
+        self.now_ns = self.now_ns.max(now_ns);
+        while let Some(sa) = self.keys.expired(self.now_ns) {
+            self.remove_sa(sa);
+        }
     }
 
     fn answer_message(&mut self, request: &[u8], response: &mut [u8], out: &mut dyn Output) -> usize {
@@ -89,7 +109,10 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         response: &mut [u8],
         command: impl FnOnce(&mut Self, &R) -> Result<R::Response, Failure>,
     ) -> usize {
+        let fits = size_of::<MessageHeader>() + size_of::<R::Response>() <= response.len();
         let outcome = match R::ref_from_bytes(payload) {
+            // Nothing is done whose answer would be lost.
+            _ if !fits => Err(Status::BadLength.into()),
             Ok(request) => command(self, request),
             // The window may lie at any address; an unaligned payload is copied.
             Err(_) => match R::read_from_bytes(payload) {
@@ -235,7 +258,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
             }),
             Opcode::Counters => run!(|nic, _r: Counters| Ok(nic.counter_values())),
             Opcode::SealControlRecord => run!(|nic, r: SealControlRecord| nic.seal_control_record(r, out)),
-            Opcode::EventDrain => run!(|nic, r: EventDrain| Ok(nic.drain(r.max))),
+            Opcode::EventDrain => run!(|nic, r: EventDrain| nic.drain(r.max)),
             Opcode::SelfTest => run!(|_nic, _r: SelfTest| Ok(crate::self_test::run())),
             Opcode::Reset => run!(|nic, _r: Reset| {
                 nic.reset();
@@ -298,7 +321,10 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         self.flush_flows(wanted, false)
     }
 
-    fn drain(&mut self, max: u32) -> EventPage {
+    fn drain(&mut self, max: u32) -> Result<EventPage, Failure> {
+        if self.host.takes_events() {
+            return Err(Status::WrongState.into());
+        }
         let mut page = EventPage::ZERO;
         for slot in page.items.iter_mut().take(max as usize) {
             let Some(event) = self.events.pop() else { break };
@@ -306,7 +332,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
             page.count += 1;
         }
         page.left = self.events.len() as u32;
-        page
+        Ok(page)
     }
 
     fn seal_control_record(

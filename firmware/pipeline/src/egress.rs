@@ -53,9 +53,21 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         out: &mut dyn Output,
     ) -> Result<Verdict, DropReason> {
         let port = self.admit(port)?;
+        self.egress_of(&port, offload, frame, out)
+    }
+
+    /// A frame of a port that may send.
+    #[inline(always)]
+    pub(crate) fn egress_of(
+        &mut self,
+        port: &Port,
+        offload: Offload,
+        frame: &mut Frame<'_>,
+        out: &mut dyn Output,
+    ) -> Result<Verdict, DropReason> {
         let mut inner = Inner::EMPTY;
-        let reading = self.read_egress(&port, frame.octets(), &mut inner)?;
-        self.act_egress(&port, reading, &inner, offload, frame, out)
+        let reading = self.read_egress(port, frame.octets(), &mut inner)?;
+        self.act_egress(port, reading, &inner, offload, frame, out)
     }
 
     /// Reads a frame of the VM behind a port, an IP packet into the empty `inner`. Changes nothing else, and sees nothing that
@@ -104,11 +116,11 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         self.forward(port, flow, inner, frame, out)
     }
 
-    /// The port, if it may send.
+    /// The port, if its virtual function may send.
     #[inline]
     pub(crate) fn admit(&self, port: u16) -> Result<Port, DropReason> {
         let port = *self.tables.port(port).ok_or(DropReason::PortDown)?;
-        if self.enabled && port.up != 0 {
+        if self.enabled && port.up != 0 && port.representor == 0 {
             Ok(port)
         } else {
             Err(DropReason::PortDown)

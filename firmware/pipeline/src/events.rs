@@ -31,12 +31,14 @@ impl<M: Memory> EventRing<M> {
         true
     }
 
+    /// The oldest event.
+    pub(crate) fn first(&self) -> Option<Event> {
+        (self.len != 0).then(|| self.ring[self.head])
+    }
+
     /// Takes the oldest event.
     pub(crate) fn pop(&mut self) -> Option<Event> {
-        if self.len == 0 {
-            return None;
-        }
-        let event = self.ring[self.head];
+        let event = self.first()?;
         self.head = (self.head + 1) % self.ring.len();
         self.len -= 1;
         Some(event)

@@ -132,6 +132,8 @@ pub enum Verdict {
     WireClear,
     /// To the VM behind a port.
     Vf(u16),
+    /// To the host in the place of the VM behind a port; the frame begins with a `HostFrame` header.
+    Represented(u16),
     /// To the host.
     Host,
     /// Ended here on purpose.
@@ -147,7 +149,7 @@ impl Verdict {
         match self {
             Self::WireSealed | Self::WireClear => Some(Destination::Wire),
             Self::Vf(port) => Some(Destination::Vf(port)),
-            Self::Host => Some(Destination::Host),
+            Self::Host | Self::Represented(_) => Some(Destination::Host),
             Self::Consumed | Self::Drop(_) => None,
         }
     }

@@ -12,6 +12,7 @@
 //! * `segment`: TCP/UDP segmentation, IPv4 fragmentation
 //! * `answers`: ARP, neighbour discovery, packet-too-big, DHCP
 //! * `exception`: the host's exception path
+//! * `host_queue`: frames that wait for the host, and ports that it stands in for
 //! * [`key_store`]: associations, SAs, keys
 //! * [`flow_table`], `toeplitz`: exact match and its hash
 //! * `flow_log`, [`events`]: what flows report
@@ -32,6 +33,7 @@ mod exception;
 mod flow_log;
 pub mod flow_table;
 pub mod frame;
+mod host_queue;
 pub mod index;
 mod ingress;
 pub mod key_store;

@@ -4,6 +4,7 @@ use crate::control::MailboxState;
 use crate::events::EventRing;
 use crate::flow_table::FlowTable;
 use crate::frame::{Frame, HEADROOM, Offload, Output, TAILROOM, Verdict};
+use crate::host_queue::HostQueue;
 use crate::key_store::KeyStore;
 use crate::log::message;
 use crate::memory::{Memory, Sizes};
@@ -43,6 +44,7 @@ pub struct Nic<M: Memory, E: Entropy> {
     pub(crate) sweep_at: usize,
     /// What may go to the host or be answered, by who asks for it: none can use up another's.
     pub(crate) budgets: Budgets,
+    pub(crate) host: HostQueue,
     counters: [u64; COUNTERS],
     drops: [u64; DROP_REASONS],
 }
@@ -70,6 +72,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
             enabled: false,
             sweep_at: 0,
             budgets: Budgets::default(),
+            host: HostQueue::default(),
             counters: [0; COUNTERS],
             drops: [0; DROP_REASONS],
         };
@@ -158,9 +161,14 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     }
 
     /// A frame of the host's exception path: a `HostFrame` header and what it tells to send.
-    pub fn from_host(&mut self, now_ns: u64, frame: &mut Frame<'_>) -> Verdict {
-        self.enter(now_ns, Counter::HostIn);
-        let result = self.exception(frame);
+    pub fn from_host(&mut self, now_ns: u64, frame: &mut Frame<'_>, out: &mut dyn Output) -> Verdict {
+        let result = if let Some(port) = self.stands_in(frame.octets()) {
+            self.enter(now_ns, Counter::VfIn);
+            self.as_vm(&port, frame, out)
+        } else {
+            self.enter(now_ns, Counter::HostIn);
+            self.exception(frame)
+        };
         self.finish(result, frame)
     }
 
@@ -174,11 +182,15 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     /// The one exit: counts the verdict and wipes what must not be seen again.
     #[inline]
     pub(crate) fn finish(&mut self, result: Result<Verdict, DropReason>, frame: &mut Frame<'_>) -> Verdict {
-        let verdict = result.unwrap_or_else(Verdict::Drop);
+        let verdict = match result {
+            Ok(Verdict::Vf(port)) if self.tables.represented != 0 => self.represent(port, frame),
+            other => other,
+        }
+        .unwrap_or_else(Verdict::Drop);
         match verdict {
             Verdict::WireSealed => self.count(Counter::WireSealed),
             Verdict::WireClear => self.count(Counter::WireClear),
-            Verdict::Vf(_) => self.count(Counter::VfOut),
+            Verdict::Vf(_) | Verdict::Represented(_) => self.count(Counter::VfOut),
             Verdict::Host => self.count(Counter::HostOut),
             Verdict::Consumed => self.count(Counter::Consumed),
             Verdict::Drop(reason) => {
@@ -187,6 +199,13 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
             }
         }
         verdict
+    }
+
+    /// A frame counted as gone didn't go after all.
+    pub(crate) fn take_back(&mut self, counter: Counter, reason: DropReason) {
+        let counted = &mut self.counters[usize::from(u8::from(counter))];
+        *counted = counted.saturating_sub(1);
+        self.drops[usize::from(u8::from(reason))] += 1;
     }
 
     /// A frame that the NIC made: accounted for like any other, and handed out.
@@ -241,6 +260,11 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         let mut values = CounterValues::ZERO;
         values.values[..COUNTERS].copy_from_slice(&self.counters);
         values.values[usize::from(u8::from(Counter::FlowsLive))] = self.flows.live() as u64;
+        for (counter, held) in self.host.held() {
+            let gone = &mut values.values[usize::from(u8::from(counter))];
+            *gone = gone.saturating_sub(held);
+            values.values[usize::from(u8::from(Counter::Held))] += held;
+        }
         values.values[DROP_COUNTER_BASE..DROP_COUNTER_BASE + DROP_REASONS].copy_from_slice(&self.drops);
         values
     }

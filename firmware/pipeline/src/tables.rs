@@ -53,6 +53,8 @@ pub struct Tables<M: Memory> {
     pub(crate) config: Option<DeviceConfig>,
     pub(crate) vnets: Index<M, u32, Vnet>,
     pub(crate) ports: M::Slice<Option<Port>>,
+    /// Ports for whose VMs the host stands in.
+    pub(crate) represented: usize,
     pub(crate) port_addresses: PrefixTable<M, u16>,
     pub(crate) mappings: PrefixTable<M, Target>,
     pub(crate) exclusions: M::Slice<Option<Exclusion>>,
@@ -80,6 +82,7 @@ impl<M: Memory> Tables<M> {
             config: None,
             vnets: Index::new(memory, sizes.vnets, secret),
             ports: memory.slice(sizes.ports.min(usize::from(u16::MAX)), || None),
+            represented: 0,
             port_addresses: PrefixTable::new(memory, sizes.port_addresses, secret),
             mappings: PrefixTable::new(memory, sizes.mappings, secret),
             exclusions: memory.slice(sizes.exclusions, || None),
@@ -91,6 +94,7 @@ impl<M: Memory> Tables<M> {
         self.config = None;
         self.vnets.clear();
         self.ports.iter_mut().for_each(|port| *port = None);
+        self.represented = 0;
         self.port_addresses.clear();
         self.mappings.clear();
         self.exclusions.iter_mut().for_each(|exclusion| *exclusion = None);
@@ -129,23 +133,27 @@ impl<M: Memory> Tables<M> {
     pub(crate) fn set_port(&mut self, port: &Port) -> Result<(), Status> {
         check_vni(port.vni)?;
         check(port.mac[0] & 1 == 0 && port.mtu >= 68 && port.up <= 1 && port.any_mac <= 1)?;
-        check(port.representor == 0)?;
+        check(port.representor <= 1)?;
         check(Capability::try_from(port.capability).is_ok())?;
         self.vnets.get(&port.vni).ok_or(Status::NotFound)?;
         let slot = self.ports.get_mut(usize::from(port.port)).ok_or(Status::BadParameter)?;
         if slot.is_some_and(|old| old.vni != port.vni) {
             return Err(Status::Conflict);
         }
+        let stood_in = slot.is_some_and(|old| old.representor != 0);
         *slot = Some(*port);
+        self.represented = self.represented + usize::from(port.representor) - usize::from(stood_in);
         Ok(())
     }
 
     pub(crate) fn remove_port(&mut self, id: u32) -> Result<(), Status> {
         let number = u16::try_from(id).map_err(|_| Status::NotFound)?;
-        self.ports
+        let removed = self
+            .ports
             .get_mut(usize::from(number))
             .and_then(Option::take)
             .ok_or(Status::NotFound)?;
+        self.represented -= usize::from(removed.representor);
         // Removal shifts entries, so each is looked for anew.
         loop {
             let next = self.port_addresses.iter().find(|(_, port)| *port == number);

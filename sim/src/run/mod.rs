@@ -469,7 +469,8 @@ impl Witness<'_> {
                 }
                 Verdict::Consumed => sight.consumed = true,
                 // Those with a destination don't end.
-                Verdict::WireSealed | Verdict::WireClear | Verdict::Vf(_) | Verdict::Host => {}
+                Verdict::WireSealed | Verdict::WireClear | Verdict::Vf(_) | Verdict::Represented(_) | Verdict::Host => {
+                }
             },
         }
         Ok(())
