@@ -5,9 +5,9 @@
 //! waited for. Flow events tie a frame's slices together, counters show the FIFOs' occupancy, instants the frames on the line.
 //!
 //! Times are in µs with three decimals, because viewers round to ns; a slice's arguments have its exact cycles. They count from
-//! the first origin.
+//! the first origin; where all NICs take a new origin after hours of idleness, those are left out.
 
-use crate::shared::{Clock, Output, Ps};
+use crate::shared::{Axis, Clock, Output, Ps};
 use sealnic_hw_model::cycle::{Direction, FifoId, FrameId, Probe, Topology, UnitId, UnitState};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -39,7 +39,7 @@ pub fn probes<W: Write + Send>(mut out: W, nics: &[&str]) -> io::Result<Vec<Trac
     out.write_all(b"{\"displayTimeUnit\":\"ns\",\"traceEvents\":[\n")?;
     let file = TraceFile {
         out,
-        zero: None,
+        axis: Axis::default(),
         is_first: true,
         left_out: 0,
     };
@@ -95,8 +95,7 @@ struct LastSlice {
 /// The file of all NICs.
 struct TraceFile<W: Write> {
     out: W,
-    /// First origin, in ns.
-    zero: Option<u64>,
+    axis: Axis,
     is_first: bool,
     /// Slices for which no thread was free.
     left_out: u64,
@@ -204,10 +203,9 @@ impl<W: Write> TraceFile<W> {
         self.name(["thread_name", "thread_sort_index"], pid, tid, name)
     }
 
-    /// Time since the first origin, in whole ns.
-    fn ns(&mut self, at: Ps) -> u64 {
-        let ns = u64::try_from(at / 1_000).unwrap_or(u64::MAX);
-        ns.saturating_sub(*self.zero.get_or_insert(ns))
+    /// Place of a time on the axis, in whole ns.
+    fn ns(&mut self, clock: Clock, at: Ps) -> u64 {
+        self.axis.place(clock.origin(), at) / 1_000
     }
 
     fn flow(&mut self, process: u64, frame: u64, slice: LastSlice, is_last: bool) -> io::Result<()> {
@@ -246,7 +244,7 @@ impl<W: Write + Send> TraceProbe<W> {
         let (name, at) = (&self.fifos[at].1, self.clock.cycle(cycle));
         self.shared.with(|file| {
             let mut event = Event::new("C", name, self.process, 0);
-            event.ts = Some(us(file.ns(at)));
+            event.ts = Some(us(file.ns(self.clock, at)));
             event.args = Some(Arguments::Occupancy { frames });
             file.write(&event)
         });
@@ -262,10 +260,10 @@ impl<W: Write + Send> TraceProbe<W> {
         }
         let (start, end) = (self.clock.cycle(since), self.clock.cycle(cycle));
         self.shared.with(|file| {
-            let (start, end) = (file.ns(start), file.ns(end));
+            let (start, end) = (file.ns(self.clock, start), file.ns(self.clock, end));
             let mut event = Event::new("X", state.name(), self.process, thread - 1);
             event.ts = Some(us(start));
-            event.dur = Some(us(end - start));
+            event.dur = Some(us(end.saturating_sub(start)));
             event.cat = Some("stall");
             event.args = Some(Arguments::Stall {
                 start_cycle: since,
@@ -316,10 +314,6 @@ impl<W: Write + Send> Probe for TraceProbe<W> {
         for unit in &mut self.units {
             unit.since = 0;
         }
-        self.shared.with(|file| {
-            file.zero.get_or_insert(origin_ns);
-            Ok(())
-        });
     }
 
     fn fifo_push(&mut self, fifo: FifoId, cycle: u64, _frame: FrameId, occupancy: u32) {
@@ -350,9 +344,10 @@ impl<W: Write + Send> Probe for TraceProbe<W> {
         };
         let unit = &mut self.units[at];
         let (process, flows) = (self.process, &mut self.flows);
-        let (start_ps, end_ps) = (self.clock.cycle(start), self.clock.cycle(end));
+        let clock = self.clock;
+        let (start_ps, end_ps) = (clock.cycle(start), clock.cycle(end));
         self.shared.with(|file| {
-            let (start_ns, end_ns) = (file.ns(start_ps), file.ns(end_ps));
+            let (start_ns, end_ns) = (file.ns(clock, start_ps), file.ns(clock, end_ps));
             // The lane that was free for the shortest time: the others fit slices that began earlier, which may still come.
             let lanes = unit.lanes.iter().enumerate();
             let free = lanes
@@ -414,7 +409,7 @@ impl<W: Write + Send> Probe for TraceProbe<W> {
         self.shared.with(|file| {
             let name = format!("frame {}", frame.number);
             let mut event = Event::new("i", &name, self.process, thread);
-            event.ts = Some(us(file.ns(at)));
+            event.ts = Some(us(file.ns(self.clock, at)));
             event.s = Some("t");
             event.args = Some(Arguments::Line {
                 frame: frame.number,

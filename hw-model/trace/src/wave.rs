@@ -9,10 +9,10 @@
 //!
 //! and below the NIC `line_tx` and `line_rx`: `frame_end` toggles when a frame's last bit passes; `octets` and `frame` are its.
 //!
-//! Time is in ps, counted from the first origin. NICs advance in turns, so their changes come out of order: they wait in a heap of bounded
+//! Time is in ps, counted from the first origin; where all NICs take a new origin after hours of idleness, those are left out. NICs advance in turns, so their changes come out of order: they wait in a heap of bounded
 //! size. Should one come later than that heap can put right, the file would lie, and [`Probe::finish`] says so.
 
-use crate::shared::{Clock, Output, Ps};
+use crate::shared::{Axis, Clock, Output, Ps};
 use fst_writer::{
     FstBodyWriter, FstFileType, FstHeaderWriter, FstInfo, FstScopeType, FstSignalId, FstSignalType, FstVarDirection,
     FstVarType, FstWriteError,
@@ -114,10 +114,12 @@ struct Signal {
 impl<W: Write + Seek + Send> WaveProbe<W> {
     /// Tells of changes of signals: time, signal, value.
     fn change<const N: usize>(&self, changes: [(Ps, u32, u64); N]) {
+        let origin = self.clock.origin();
         self.shared.with(|file| {
-            changes
-                .into_iter()
-                .try_for_each(|(at, signal, value)| file.push(at, self.nic, signal, value))
+            changes.into_iter().try_for_each(|(at, signal, value)| {
+                let at = file.axis.place(origin, at);
+                file.push(at, self.nic, signal, value)
+            })
         });
     }
 
@@ -188,11 +190,6 @@ impl<W: Write + Seek + Send> Probe for WaveProbe<W> {
 
     fn origin(&mut self, origin_ns: u64) {
         self.clock.set_origin(origin_ns);
-        let origin = self.clock.ps(0);
-        self.shared.with(|file| {
-            file.zero = Some(file.zero.map_or(origin, |zero| zero.min(origin)));
-            Ok(())
-        });
     }
 
     fn fifo_push(&mut self, fifo: FifoId, cycle: u64, frame: FrameId, occupancy: u32) {
@@ -281,7 +278,8 @@ fn identifier(name: &str) -> String {
 /// A change of a signal. Ordered by time, then as it came.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Change {
-    at: Ps,
+    /// Place on the axis, in ps.
+    at: u64,
     sequence: u64,
     nic: usize,
     signal: u32,
@@ -295,8 +293,7 @@ struct WaveFile<W: Write + Seek> {
     nics: Vec<(String, Option<Vec<Signal>>)>,
     held: BinaryHeap<Reverse<Change>>,
     sequence: u64,
-    /// The earliest origin.
-    zero: Option<Ps>,
+    axis: Axis,
 }
 
 enum Phase<W: Write + Seek> {
@@ -314,9 +311,7 @@ struct Body<W: Write + Seek> {
     signals: Vec<Written>,
     /// Signals that change at `now`.
     touched: Vec<usize>,
-    /// Time of the file's zero.
-    zero: Ps,
-    now: Ps,
+    now: u64,
     /// Changes that came for a time already written.
     late: u64,
     bits: Vec<u8>,
@@ -346,7 +341,7 @@ impl<W: Write + Seek> WaveFile<W> {
             nics: nics.iter().map(|name| (identifier(name), None)).collect(),
             held: BinaryHeap::new(),
             sequence: 0,
-            zero: None,
+            axis: Axis::default(),
         })
     }
 
@@ -357,7 +352,7 @@ impl<W: Write + Seek> WaveFile<W> {
         Ok(())
     }
 
-    fn push(&mut self, at: Ps, nic: usize, signal: u32, value: u64) -> io::Result<()> {
+    fn push(&mut self, at: u64, nic: usize, signal: u32, value: u64) -> io::Result<()> {
         self.sequence += 1;
         self.held.push(Reverse(Change {
             at,
@@ -374,18 +369,10 @@ impl<W: Write + Seek> WaveFile<W> {
 
     /// Writes the oldest changes until no more than `count` are held.
     fn write_down_to(&mut self, count: usize) -> io::Result<()> {
-        let Self {
-            phase,
-            nics,
-            held,
-            zero,
-            ..
-        } = self;
+        let Self { phase, nics, held, .. } = self;
         if matches!(phase, Phase::Header(_)) {
-            let first = held.peek().map(|change| change.0.at);
-            let zero = (*zero).into_iter().chain(first).min().unwrap_or(0);
             *phase = match std::mem::replace(phase, Phase::Gone) {
-                Phase::Header(header) => Phase::Body(Box::new(Body::begin(*header, nics, zero)?)),
+                Phase::Header(header) => Phase::Body(Box::new(Body::begin(*header, nics)?)),
                 other => other,
             };
         }
@@ -403,7 +390,7 @@ impl<W: Write + Seek> WaveFile<W> {
             return Ok(());
         };
         body.write_step()?;
-        if body.now == body.zero {
+        if body.now == 0 {
             // Readers want at least one step.
             body.writer.time_change(1).map_err(io_error)?;
         }
@@ -419,7 +406,7 @@ impl<W: Write + Seek> WaveFile<W> {
 }
 
 impl<W: Write + Seek> Body<W> {
-    fn begin(mut header: FstHeaderWriter<W>, nics: &[(String, Option<Vec<Signal>>)], zero: Ps) -> io::Result<Self> {
+    fn begin(mut header: FstHeaderWriter<W>, nics: &[(String, Option<Vec<Signal>>)]) -> io::Result<Self> {
         let mut first = Vec::with_capacity(nics.len());
         let mut written: Vec<Written> = Vec::new();
         for (name, signals) in nics {
@@ -434,8 +421,7 @@ impl<W: Write + Seek> Body<W> {
             first,
             touched: (0..written.len()).collect(),
             signals: written,
-            zero,
-            now: zero,
+            now: 0,
             late: 0,
             bits: Vec::new(),
         };
@@ -473,12 +459,10 @@ impl<W: Write + Seek> Body<W> {
             return Ok(());
         }
         // A section can only end before a new step.
-        if self.writer.size() > SECTION_LEN && self.now > self.zero {
+        if self.writer.size() > SECTION_LEN && self.now > 0 {
             self.writer.flush().map_err(io_error)?;
         }
-        let time =
-            u64::try_from(self.now - self.zero).map_err(|_| invalid("the run is longer than 213 days".into()))?;
-        self.writer.time_change(time).map_err(io_error)?;
+        self.writer.time_change(self.now).map_err(io_error)?;
         self.write_values()
     }
 
@@ -568,7 +552,7 @@ mod tests {
         let mut file = file(&["a"]);
         file.declare(0, vec![signal()]).unwrap();
         for i in 0..3 * HELD_CHANGES as u64 {
-            file.push(Ps::from(i), 0, 0, i & 0xff).unwrap();
+            file.push(i, 0, 0, i & 0xff).unwrap();
             assert!(file.held.len() <= HELD_CHANGES);
         }
         file.close().unwrap();
@@ -583,7 +567,7 @@ mod tests {
         for turn in 0..64u64 {
             for nic in 0..2 {
                 for i in 0..10_000 {
-                    file.push(Ps::from(turn * 10_000 + i), nic, 0, i & 0xff).unwrap();
+                    file.push(turn * 10_000 + i, nic, 0, i & 0xff).unwrap();
                 }
             }
         }
@@ -595,7 +579,7 @@ mod tests {
         let mut file = file(&["a"]);
         file.declare(0, vec![signal()]).unwrap();
         for i in 0..=HELD_CHANGES as u64 {
-            file.push(Ps::from(1_000 + i), 0, 0, i & 0xff).unwrap();
+            file.push(1_000 + i, 0, 0, i & 0xff).unwrap();
         }
         file.push(1_000, 0, 0, 7).unwrap();
         let error = file.close().unwrap_err();
