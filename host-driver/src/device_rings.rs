@@ -39,6 +39,25 @@ impl<T: Transport> Device<T> {
         self.rings.command.is_some()
     }
 
+    /// Starts the command ring, for bulk commands. It is tried when a device is attached; this is for later, when what was in
+    /// its way is gone.
+    ///
+    /// # Errors
+    /// No DMA on this transport, no rings on this device, or it does not start.
+    pub fn start_command_ring(&mut self) -> Result<(), Error> {
+        self.stop_command_ring();
+        let ring = CommandRing::start(&mut self.transport, &mut *self.clock, COMMAND_ENTRIES)?;
+        self.rings.command = Some(ring);
+        Ok(())
+    }
+
+    /// Has all commands go by the mailbox.
+    pub fn stop_command_ring(&mut self) {
+        if let Some(ring) = self.rings.command.take() {
+            ring.stop(&mut self.transport, &mut *self.clock);
+        }
+    }
+
     /// Has the device carry out a command that belongs to the bulk work: by the command ring where there is one.
     ///
     /// # Errors
