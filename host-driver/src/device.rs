@@ -214,7 +214,12 @@ impl<T: Transport> Device<T> {
     /// # Errors
     /// [`MailboxError`].
     pub fn call<R: Request>(&mut self, request: &R) -> Result<R::Response, MailboxError> {
-        self.mailbox.call(&mut self.transport, &mut *self.clock, request)
+        #[cfg(feature = "fault-points")]
+        crate::control::fault::before(R::OPCODE);
+        let result = self.mailbox.call(&mut self.transport, &mut *self.clock, request);
+        #[cfg(feature = "fault-points")]
+        crate::control::fault::after();
+        result
     }
 
     /// Lets frames flow, or stops them; the mailbox works all the same. A reset stops them.

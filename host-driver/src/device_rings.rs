@@ -67,7 +67,11 @@ impl<T: Transport> Device<T> {
         let Some(ring) = &mut self.rings.command else {
             return Ok(self.call(request)?);
         };
+        #[cfg(feature = "fault-points")]
+        crate::control::fault::before(R::OPCODE);
         let result = ring.call(&mut self.transport, &mut *self.clock, self.config.timeout, request);
+        #[cfg(feature = "fault-points")]
+        crate::control::fault::after();
         self.check_ring(result)
     }
 

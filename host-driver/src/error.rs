@@ -61,6 +61,12 @@ pub enum Error {
         /// What is needed of both, in octets.
         need: usize,
     },
+    /// The way to the device can't be had.
+    #[error("{what}")]
+    Unavailable {
+        /// Why not, and what to do.
+        what: String,
+    },
     /// The device answers what can't be true.
     #[error("the device answers what can't be true: {what}; reset it, and report this if it happens again")]
     Misbehaving {

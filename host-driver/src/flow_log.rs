@@ -266,13 +266,43 @@ impl FlowLog {
         Ok(())
     }
 
+    /// Tells the log which ports there are now. Those it knew already stay known: their last events may be on their way.
+    pub fn set_ports(&mut self, ports: &[Port]) {
+        self.macs.extend(ports.iter().map(|p| (p.port, p.mac)));
+    }
+
+    /// Takes the records of all minutes that are over at device time `now_ns`, for a log that goes on.
+    #[must_use]
+    pub fn take_closed(&mut self, now_ns: u64) -> Vec<Record> {
+        let minute = self.config.epoch_ns.saturating_add(now_ns) / 1_000_000 / MINUTE_MS;
+        if minute > self.minute {
+            self.flush();
+            self.minute = minute;
+        }
+        let open = Group {
+            minute: self.minute,
+            mac: [0; 6],
+            rule: Rule::Outbound,
+        };
+        let open = self.tuples.split_off(&open);
+        let closed = std::mem::replace(&mut self.tuples, open);
+        self.records(closed)
+    }
+
     /// Closes the log: what is pending is written as continuing.
     #[must_use]
     pub fn finish(mut self) -> FlowLogFile {
         self.flush();
+        let tuples = std::mem::take(&mut self.tuples);
+        FlowLogFile {
+            records: self.records(tuples),
+        }
+    }
+
+    fn records(&self, tuples: BTreeMap<Group, Vec<FlowTuple>>) -> Vec<Record> {
         let mut records: Vec<Record> = Vec::new();
         let mut last = None;
-        for (group, mut tuples) in std::mem::take(&mut self.tuples) {
+        for (group, mut tuples) in tuples {
             tuples.sort_by_key(|t| t.time_ms);
             if last != Some((group.minute, group.mac)) {
                 records.push(self.record(group.minute, group.mac));
@@ -298,7 +328,7 @@ impl FlowLog {
                 }
             }
         }
-        FlowLogFile { records }
+        records
     }
 
     fn record(&self, minute: u64, mac: [u8; 6]) -> Record {

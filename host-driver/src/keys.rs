@@ -175,6 +175,18 @@ impl KeyDerivation {
         keys
     }
 
+    /// Random octets that both ends know, for what is no key: a seed for connection ids, say.
+    #[must_use]
+    pub fn seed(&self, purpose: &[u8]) -> [u8; 32] {
+        let mut seed = [0; 32];
+        // Another label than the keys', so that no purpose can be mistaken for a key's name.
+        let expanded = self
+            .hkdf
+            .expand_multi_info(&[b"SealNIC static seed 1", purpose], &mut seed);
+        debug_assert!(expanded.is_ok(), "32 octets are asked for, HKDF-SHA256 gives 8160");
+        seed
+    }
+
     fn expand(&self, name: &KeyName<'_>, purpose: &[u8], out: &mut [u8]) {
         let association_len = u64::try_from(name.association.len()).unwrap_or(u64::MAX).to_be_bytes();
         let fixed = [
@@ -290,6 +302,19 @@ mod tests {
             assert!(one.expose_iv() == other.expose_iv());
             assert!(one.expose_sn_key() == other.expose_sn_key());
         }
+    }
+
+    #[test]
+    fn seeds_differ_by_purpose_run_and_secret() {
+        let derive = |secret: &[u8], run| KeyDerivation::new(secret, &RunId::from_octets([run; 16]));
+        let seeds = [
+            derive(b"secret", 1).seed(b"a"),
+            derive(b"secret", 1).seed(b"b"),
+            derive(b"secret", 2).seed(b"a"),
+            derive(b"other", 1).seed(b"a"),
+        ];
+        assert_eq!(HashSet::from(seeds).len(), seeds.len());
+        assert_eq!(derive(b"secret", 1).seed(b"a"), seeds[0]);
     }
 
     /// Computed with HMAC-SHA256 of Python's standard library by RFC 5869 sections 2.2 and 2.3.

@@ -18,10 +18,13 @@
 //! * [`reconcile`](mod@reconcile): reads back, plans, applies, reports
 //! * [`flow_log`]: flow-log records from events; [`flow_tuple`] for one line of it
 //! * [`keys`]: secrets of an SA, and static keys derived for scenarios
+//! * `control` (feature `control`): one daemon owns a device, its clients program and read it over a socket
 #![deny(unsafe_code)] // Allowed in `dma/mapped.rs`, `transport/vfio/mmio.rs` and `transport/vfio/sys.rs` alone.
 
 pub mod bind;
 pub mod clock;
+#[cfg(feature = "control")]
+pub mod control;
 pub mod counters;
 pub mod desired;
 pub mod device;

@@ -98,7 +98,7 @@ pub(crate) fn install(
 }
 
 /// Name of an association in key derivation, the same at both ends.
-fn link_name(scenario: &Scenario, link: &Link) -> String {
+pub(crate) fn link_name(scenario: &Scenario, link: &Link) -> String {
     let end = |end: usize| {
         format!(
             "{}/{}",

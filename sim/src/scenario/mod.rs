@@ -9,9 +9,11 @@
 //! * [`error`]: what is wrong with a file, and where
 //! * [`plan`]: which pairs of VMs are encrypted, and why the others are not
 //! * [`desired`]: what each host's driver must program
+//! * [`end`]: one host's part of a scenario, for a daemon that shares nothing with its peers but the file and a run id
 
 mod check;
 pub mod desired;
+pub mod end;
 pub mod error;
 pub mod mac;
 pub mod model;

@@ -1,0 +1,689 @@
+//! The one thread that touches the device. It carries out what it is handed, one thing after another, and in between takes events,
+//! notices resets, and opens a device again that got lost.
+
+use super::desired::{Desired, DesiredSource, KeyError, ensure_keys, program, rotate};
+use super::flow_file::FlowFile;
+use super::ledger::Ledger;
+use super::protocol::{Failure, FailureKind, Rotate};
+use super::view::{DesiredView, DeviceView, EventView, ReloadView};
+use crate::clock::SystemClock;
+use crate::device::Device;
+use crate::error::Error;
+use crate::flow_log::{FlowLog, FlowLogConfig};
+use crate::mailbox::{MailboxConfig, MailboxError};
+use crate::reconcile::Change;
+use crate::transport::{Transport, TransportError};
+use sealnic_abi::event::{Event, EventKind};
+use sealnic_abi::mailbox::{EventDrain, Status};
+use sealnic_abi::object::AssociationState;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+/// A way to a device that may need somebody to let its time pass.
+pub trait Board: Transport {
+    /// Called again and again with the time since the owner started. Only a model in this process has a use for it.
+    fn tick(&mut self, now: Duration) {
+        let _ = now;
+    }
+}
+
+#[cfg(feature = "vfio-user")]
+impl Board for crate::transport::vfio_user::VfioUserTransport {}
+#[cfg(feature = "vfio")]
+impl Board for crate::transport::vfio::VfioTransport {}
+
+/// A device behind any transport.
+pub type OwnedDevice = Device<Box<dyn Board>>;
+
+/// What an owner is made with.
+pub struct OwnerConfig {
+    /// How the device is reached, for people.
+    pub name: String,
+    /// Opens the way to the device; called again when it got lost.
+    pub open: Box<dyn FnMut() -> Result<Box<dyn Board>, Error> + Send>,
+    /// What to keep programmed; without, the device stays as it is found.
+    pub desired: Option<Box<dyn DesiredSource>>,
+    /// Which run ids were used.
+    pub ledger: Ledger,
+    /// Where the flow log goes.
+    pub flow_file: Option<FlowFile>,
+    /// Time between two looks at the device.
+    pub poll: Duration,
+}
+
+/// Why an owner can't begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The device can't be had.
+    #[error("{name}: {source}")]
+    Device {
+        /// How the device is reached.
+        name: String,
+        /// Why not.
+        source: Error,
+    },
+    /// The desired state can't be loaded.
+    #[error("{0}")]
+    Desired(String),
+    /// There is no thread for it.
+    #[error("the device's thread can't be started: {0}; check the limits of this account")]
+    Thread(#[source] std::io::Error),
+    /// The thread ended at once.
+    #[error("the device's thread ended at once; this is a bug, please report it")]
+    Died,
+}
+
+type Job = Box<dyn FnOnce(&mut Owner) + Send>;
+
+/// Jobs that may wait; whoever has one more waits himself.
+const QUEUE: usize = 64;
+/// Past events that are remembered.
+const REMEMBERED: usize = 4096;
+/// Events that a follower may lag behind before it loses some.
+const FOLLOWER_LAG: usize = 4096;
+/// Pages of events taken in one go, so that a device that never stops reporting keeps nobody waiting.
+const PAGES_AT_ONCE: usize = 64;
+/// Time between two looks at the device's generation.
+const IDENTIFY_INTERVAL: Duration = Duration::from_secs(1);
+/// First and longest pause before a lost device is opened again.
+const REOPEN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+/// Changes told in words.
+const CHANGES_TOLD: usize = 50;
+
+/// A way to hand jobs to the owner.
+#[derive(Clone)]
+pub struct OwnerHandle {
+    jobs: SyncSender<Job>,
+    stopping: Arc<AtomicBool>,
+}
+
+impl OwnerHandle {
+    /// Has the owner do something, and waits for what comes of it.
+    ///
+    /// # Errors
+    /// The owner is stopping, or gone.
+    pub fn run<R: Send + 'static>(&self, job: impl FnOnce(&mut Owner) -> R + Send + 'static) -> Result<R, Failure> {
+        let stopping = || Failure::new(FailureKind::Stopping, "the daemon is stopping; try again when it runs");
+        let (done, result) = mpsc::sync_channel(1);
+        let job: Job = Box::new(move |owner| {
+            // Whoever asked may have gone meanwhile.
+            let _ = done.send(job(owner));
+        });
+        if self.is_stopping() {
+            return Err(stopping());
+        }
+        self.jobs.send(job).map_err(|_| stopping())?;
+        result.recv().map_err(|_| stopping())
+    }
+
+    /// Whether the owner was told to stop.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+}
+
+/// The owner's thread.
+pub struct OwnerThread {
+    handle: OwnerHandle,
+    thread: JoinHandle<()>,
+}
+
+impl OwnerThread {
+    /// A way to hand jobs to the owner.
+    #[must_use]
+    pub fn handle(&self) -> OwnerHandle {
+        self.handle.clone()
+    }
+
+    /// Whether the thread ended by itself, which it never should.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Lets clients know that the end is near: nothing new is begun.
+    pub fn announce_stop(&self) {
+        self.handle.stopping.store(true, Ordering::Release);
+    }
+
+    /// Stops: jobs that wait are not begun, the flow log is brought up to date. The device goes on as programmed.
+    pub fn stop(self) {
+        self.handle.stopping.store(true, Ordering::Release);
+        drop(self.handle);
+        let _ = self.thread.join();
+    }
+}
+
+/// A follower of the log.
+struct Follower {
+    events: SyncSender<EventView>,
+    lost: Arc<AtomicU64>,
+}
+
+/// Events for one follower.
+pub struct Following {
+    /// The events.
+    pub events: Receiver<EventView>,
+    /// How many were lost since this was last set to zero.
+    pub lost: Arc<AtomicU64>,
+}
+
+/// Owns the device.
+pub struct Owner {
+    config: OwnerConfig,
+    started: Instant,
+    device: Option<OwnedDevice>,
+    /// Why there is no device.
+    lost_because: String,
+    /// When to open it again, and how long to wait after that.
+    reopen: (Instant, Duration),
+    /// Generation in which the device was last programmed or seen.
+    generation: u64,
+    desired: Option<Desired>,
+    problem: Option<String>,
+    next_identify: Instant,
+    /// Nanoseconds since 1970 at device time zero.
+    epoch_ns: u64,
+    device_ns: u64,
+    flow_log: FlowLog,
+    flow_errors: u64,
+    events: u64,
+    recent: VecDeque<EventView>,
+    followers: Vec<Follower>,
+}
+
+impl Owner {
+    /// Starts the owner's thread: opens the device, programs it when there is a desired state, and enables it then.
+    ///
+    /// # Errors
+    /// The device can't be had, or the desired state not be loaded. That it can't be programmed is no error here: it is logged
+    /// and shown, and the device stays as strict as it is.
+    pub fn start(config: OwnerConfig) -> Result<OwnerThread, StartError> {
+        let (jobs, waiting) = mpsc::sync_channel::<Job>(QUEUE);
+        let stopping = Arc::new(AtomicBool::new(false));
+        let (begun, outcome) = mpsc::sync_channel(1);
+        let stop = Arc::clone(&stopping);
+        let thread = std::thread::Builder::new()
+            .name("device".to_owned())
+            .spawn(move || match Self::begin(config) {
+                Ok(mut owner) => {
+                    if begun.send(Ok(())).is_ok() {
+                        owner.work(&waiting, &stop);
+                        owner.close();
+                    }
+                }
+                Err(error) => {
+                    let _ = begun.send(Err(error));
+                }
+            })
+            .map_err(StartError::Thread)?;
+        outcome.recv().unwrap_or(Err(StartError::Died))?;
+        Ok(OwnerThread {
+            handle: OwnerHandle { jobs, stopping },
+            thread,
+        })
+    }
+
+    fn begin(mut config: OwnerConfig) -> Result<Self, StartError> {
+        let loaded = config.desired.as_mut().map(|source| source.load()).transpose();
+        let desired = loaded.map_err(StartError::Desired)?;
+        let now = Instant::now();
+        let mut owner = Self {
+            config,
+            started: now,
+            device: None,
+            lost_because: String::new(),
+            reopen: (now, REOPEN.0),
+            generation: 0,
+            desired,
+            problem: None,
+            next_identify: now,
+            epoch_ns: 0,
+            device_ns: 0,
+            flow_log: FlowLog::new(FlowLogConfig::default(), &[]),
+            flow_errors: 0,
+            events: 0,
+            recent: VecDeque::new(),
+            followers: Vec::new(),
+        };
+        owner.open().map_err(|source| StartError::Device {
+            name: owner.config.name.clone(),
+            source,
+        })?;
+        owner.program_again();
+        Ok(owner)
+    }
+
+    fn work(&mut self, waiting: &Receiver<Job>, stop: &AtomicBool) {
+        let mut next_look = Instant::now();
+        while !stop.load(Ordering::Acquire) {
+            let now = Instant::now();
+            if now >= next_look {
+                self.look();
+                next_look = Instant::now() + self.config.poll;
+            }
+            match waiting.recv_timeout(next_look.saturating_duration_since(now)) {
+                Ok(job) => job(self),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+    }
+
+    /// Opens the device and finds out who it is.
+    fn open(&mut self) -> Result<(), Error> {
+        let limits = MailboxConfig::default();
+        let device = match Device::attach_with((self.config.open)()?, Box::new(SystemClock::new()), limits) {
+            Err(Error::Fault { code }) => {
+                tracing::warn!(?code, "the device has stopped after a fault; resetting it");
+                let board = (self.config.open)()?;
+                Device::attach_after_reset(board, Box::new(SystemClock::new()), limits)
+            }
+            other => other,
+        }?;
+        let identity = *device.identity();
+        self.device_ns = identity.time_ns;
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now_ns = u64::try_from(since_1970.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX);
+        self.epoch_ns = now_ns.saturating_sub(identity.time_ns);
+        self.generation = identity.generation;
+        self.device = Some(device);
+        self.restart_flow_log();
+        Ok(())
+    }
+
+    /// A flow log for the device as it is now; what the last one held is written first.
+    fn restart_flow_log(&mut self) {
+        let template = self.desired.as_ref().map(|desired| desired.flow_log.clone());
+        let config = FlowLogConfig {
+            epoch_ns: self.epoch_ns,
+            ..template.unwrap_or_default()
+        };
+        let old = std::mem::replace(&mut self.flow_log, FlowLog::new(config, &[]));
+        self.write_records(&old.finish().records);
+        self.learn_ports();
+    }
+
+    fn write_records(&mut self, records: &[crate::flow_log::Record]) {
+        if let Some(file) = &mut self.config.flow_file
+            && let Err(error) = file.append(records)
+        {
+            tracing::error!(%error, records = records.len(), "flow-log records are lost: the file can't be written; check the disk");
+        }
+    }
+
+    /// Has the flow log know the ports that the device has now.
+    pub(super) fn learn_ports(&mut self) {
+        let Some(device) = &mut self.device else {
+            return;
+        };
+        match device.ports().collect::<Result<Vec<_>, _>>() {
+            Ok(ports) => self.flow_log.set_ports(&ports),
+            Err(error) => tracing::warn!(%error, "the device's ports can't be listed for the flow log"),
+        }
+    }
+
+    /// Does something with the device, and notices when it is lost.
+    pub(super) fn device<R>(&mut self, act: impl FnOnce(&mut OwnedDevice) -> Result<R, Error>) -> Result<R, Failure> {
+        let Some(device) = &mut self.device else {
+            return Err(Failure::new(
+                FailureKind::Unreachable,
+                format!(
+                    "the device ({}) can't be reached: {}; the daemon goes on trying",
+                    self.config.name, self.lost_because
+                ),
+            ));
+        };
+        act(device).map_err(|error| {
+            let failure = failure_of(&error);
+            self.note(&error);
+            failure
+        })
+    }
+
+    /// Lets go of a device that is gone.
+    fn note(&mut self, error: &Error) {
+        if !is_loss(error) || self.device.is_none() {
+            return;
+        }
+        tracing::error!(device = self.config.name, %error, "the device is lost; trying to reach it again");
+        self.device = None;
+        self.lost_because = error.to_string();
+        self.reopen = (Instant::now() + REOPEN.0, REOPEN.0);
+    }
+
+    /// One look at the device: time, events, generation; or an attempt to reach it again.
+    fn look(&mut self) {
+        let now = Instant::now();
+        if self.device.is_none() {
+            if now >= self.reopen.0 {
+                self.try_again();
+            }
+            return;
+        }
+        if let Some(device) = &mut self.device {
+            device.transport_mut().tick(self.started.elapsed());
+        }
+        self.take_events();
+        if now >= self.next_identify {
+            self.next_identify = now + IDENTIFY_INTERVAL;
+            if let Ok(identity) = self.device(OwnedDevice::identify) {
+                self.device_ns = identity.time_ns;
+                if identity.generation != self.generation {
+                    tracing::warn!("the device was reset by somebody else; programming it again");
+                    self.after_reset();
+                }
+            }
+            let closed = self.flow_log.take_closed(self.device_ns);
+            self.write_records(&closed);
+        }
+    }
+
+    fn try_again(&mut self) {
+        let before = self.generation;
+        match self.open() {
+            Ok(()) => {
+                tracing::info!(device = self.config.name, "the device is back");
+                if self.generation != before {
+                    tracing::warn!("the device was reset meanwhile: its keys are gone");
+                }
+                self.program_again();
+            }
+            Err(error) => {
+                let pause = (self.reopen.1 * 2).min(REOPEN.1);
+                self.reopen = (Instant::now() + pause, pause);
+                self.lost_because = error.to_string();
+            }
+        }
+    }
+
+    fn take_events(&mut self) {
+        // One register tells whether it is worth asking.
+        let Ok(true) = self.device(|device| Ok(device.interrupt_causes()?.events_pending)) else {
+            return;
+        };
+        for _ in 0..PAGES_AT_ONCE {
+            let Ok((events, left)) = self.device(|device| {
+                let page = device.call(&EventDrain { max: 40 })?;
+                let count = usize::try_from(page.count).ok();
+                let events: Option<Vec<Event>> = count.and_then(|count| page.items.get(..count)).map(<[Event]>::to_vec);
+                events.map(|events| (events, page.left)).ok_or(Error::Misbehaving {
+                    what: "an event page counts more events than it has room for",
+                })
+            }) else {
+                return;
+            };
+            for event in &events {
+                self.take_event(event);
+            }
+            if left == 0 || events.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn take_event(&mut self, event: &Event) {
+        self.events += 1;
+        self.device_ns = self.device_ns.max(event.time_ns);
+        if let Err(error) = self.flow_log.push(event) {
+            self.flow_errors += 1;
+            // A device that makes no sense must not fill the disk by way of our log.
+            if self.flow_errors.is_power_of_two() {
+                tracing::warn!(%error, so_far = self.flow_errors, "an event is not in the flow log");
+            }
+        }
+        match EventKind::try_from(event.kind) {
+            Ok(EventKind::SaSoftLimit) => {
+                tracing::warn!(
+                    sa = event.subject,
+                    "the SA will soon reach its limit; rotate its association at both ends"
+                );
+            }
+            Ok(EventKind::SaHardLimit) => {
+                tracing::error!(
+                    sa = event.subject,
+                    "the SA is dead: it reached its limit; rotate its association at both ends"
+                );
+            }
+            _ => {}
+        }
+        let view = EventView::new(event, self.epoch_ns);
+        self.followers
+            .retain(|follower| match follower.events.try_send(view.clone()) {
+                Ok(()) => true,
+                Err(TrySendError::Full(_)) => {
+                    follower.lost.fetch_add(1, Ordering::Relaxed);
+                    true
+                }
+                Err(TrySendError::Disconnected(_)) => false,
+            });
+        if self.recent.len() >= REMEMBERED {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(view);
+    }
+
+    /// The last events, and those to come when `follow` is set.
+    pub(super) fn log(&mut self, last: usize, follow: bool) -> (Vec<EventView>, Option<Following>) {
+        let skipped = self.recent.len().saturating_sub(last);
+        let past = self.recent.iter().skip(skipped).cloned().collect();
+        let following = follow.then(|| {
+            let (events, receiver) = mpsc::sync_channel(FOLLOWER_LAG);
+            let lost = Arc::new(AtomicU64::new(0));
+            self.followers.push(Follower {
+                events,
+                lost: Arc::clone(&lost),
+            });
+            Following { events: receiver, lost }
+        });
+        (past, following)
+    }
+
+    /// Programs the desired state, if there is one, keeping what went wrong for whoever asks.
+    fn program_again(&mut self) {
+        if let Some(Err(failure)) = self.desired.is_some().then(|| self.program()) {
+            tracing::error!("{failure}");
+        }
+    }
+
+    /// Programs the desired state and its keys, and enables the device.
+    fn program(&mut self) -> Result<ReloadView, Failure> {
+        let Some(desired) = self.desired.take() else {
+            return Ok(ReloadView::default());
+        };
+        let result = self.program_this(&desired);
+        self.desired = Some(desired);
+        self.problem = result.as_ref().err().map(|failure| failure.message.clone());
+        self.learn_ports();
+        result
+    }
+
+    fn program_this(&mut self, desired: &Desired) -> Result<ReloadView, Failure> {
+        let failed =
+            |what: &str, why: &dyn std::fmt::Display| Failure::new(FailureKind::Desired, format!("{what}: {why}"));
+        let report = self
+            .device(|device| program(device, desired))
+            .map_err(|failure| failed("the desired state is not in place", &failure))?;
+        let ledger = self.config.ledger.clone();
+        let (installed, errors) = self.device(|device| Ok(ensure_keys(device, desired, &ledger)))?;
+        for error in &errors {
+            if let KeyError::Device { source, .. } = error {
+                self.note(source);
+            }
+        }
+        self.device(|device| device.set_enabled(true))
+            .map_err(|failure| failed("the device could not be enabled", &failure))?;
+        self.generation = self.device(|device| Ok(device.identity().generation))?;
+        if let Some(first) = errors.first() {
+            let others = match errors.len() - 1 {
+                0 => String::new(),
+                more => format!(" (and {more} more)"),
+            };
+            return Err(failed(
+                "keys are missing, so what needs them is dropped",
+                &format!("{first}{others}"),
+            ));
+        }
+        let changes = report.changes.iter().take(CHANGES_TOLD);
+        Ok(ReloadView {
+            added: report.count(Change::Added),
+            changed: report.count(Change::Changed),
+            removed: report.count(Change::Removed),
+            installed,
+            changes: changes
+                .map(|(change, object)| format!("{object}: {}", change_text(*change)))
+                .collect(),
+            problem: None,
+        })
+    }
+
+    /// Loads the desired state again and programs it. What can't be loaded changes nothing.
+    ///
+    /// # Errors
+    /// There is none, it can't be loaded, or it can't be programmed.
+    pub fn reload(&mut self) -> Result<ReloadView, Failure> {
+        let Some(source) = &mut self.config.desired else {
+            return Err(Failure::new(
+                FailureKind::Desired,
+                "this daemon keeps no desired state; start it with --scenario to have one",
+            ));
+        };
+        match source.load() {
+            Ok(desired) => {
+                self.desired = Some(desired);
+                let result = self.program();
+                self.restart_flow_log();
+                result
+            }
+            Err(problem) => {
+                let message = format!("not reloaded, everything stays as it was: {problem}");
+                self.problem = Some(message.clone());
+                Err(Failure::new(FailureKind::Desired, message))
+            }
+        }
+    }
+
+    /// Resets the device and programs it again.
+    pub(super) fn reset(&mut self) -> Result<ReloadView, Failure> {
+        self.take_events();
+        self.device(OwnedDevice::reset)?;
+        Ok(self.after_reset())
+    }
+
+    fn after_reset(&mut self) -> ReloadView {
+        if let Some(device) = &self.device {
+            self.generation = device.identity().generation;
+        }
+        self.restart_flow_log();
+        self.program().unwrap_or_else(|failure| {
+            tracing::error!("{failure}");
+            ReloadView {
+                problem: Some(failure.message),
+                ..ReloadView::default()
+            }
+        })
+    }
+
+    /// Carries a rotation of static keys on.
+    pub(super) fn rotate(&mut self, request: Rotate) -> Result<u64, Failure> {
+        let desired = self.desired.take();
+        let keys = desired.as_ref().and_then(|desired| desired.keys.as_ref());
+        let ledger = self.config.ledger.clone();
+        let result = self.device(|device| Ok(rotate(device, keys, &ledger, request.association, request.step)));
+        self.desired = desired;
+        result?.map_err(|error| {
+            if let KeyError::Device { source, .. } = &error {
+                self.note(source);
+            }
+            Failure::new(FailureKind::Device, error.to_string())
+        })
+    }
+
+    /// The device and this daemon.
+    pub(super) fn info(&mut self) -> Result<DeviceView, Failure> {
+        let name = self.config.name.clone();
+        let mut view = self.device(|device| {
+            let identity = device.identify()?;
+            let enabled = device.is_enabled()?;
+            Ok(DeviceView::new(&name, &identity, enabled, device.interrupt_causes()?))
+        })?;
+        view.events = self.events;
+        let source = self.config.desired.as_ref().map(|source| source.describe());
+        if let (Some(desired), Some(source)) = (&self.desired, source) {
+            let is_ready = |state: u8| state == u8::from(AssociationState::Ready);
+            view.desired = Some(DesiredView {
+                source,
+                run_id: desired.keys.as_ref().map(|keys| {
+                    let octets = keys.run_id.octets();
+                    octets.iter().map(|octet| format!("{octet:02x}")).collect()
+                }),
+                ready: desired.state.associations.iter().filter(|a| is_ready(a.state)).count(),
+                problem: self.problem.clone(),
+            });
+        }
+        Ok(view)
+    }
+
+    /// Writes what is still to be written.
+    fn close(mut self) {
+        if self.device.is_some() {
+            self.take_events();
+        }
+        let log = std::mem::replace(&mut self.flow_log, FlowLog::new(FlowLogConfig::default(), &[]));
+        self.write_records(&log.finish().records);
+        tracing::info!(
+            device = self.config.name,
+            events = self.events,
+            "gave the device up; it goes on as programmed"
+        );
+    }
+}
+
+fn change_text(change: Change) -> &'static str {
+    match change {
+        Change::Added => "added",
+        Change::Changed => "changed",
+        Change::Removed => "removed",
+    }
+}
+
+/// Whether an error means that the device is not there any more.
+fn is_loss(error: &Error) -> bool {
+    // Not those that mean the transport never could.
+    let transport = |error: &TransportError| {
+        !matches!(
+            error,
+            TransportError::Unsupported { .. } | TransportError::TooManyVectors { .. } | TransportError::Dma(_)
+        )
+    };
+    match error {
+        Error::Transport(error) | Error::Mailbox(MailboxError::Transport(error)) => transport(error),
+        Error::NotSealNic { .. } | Error::Mailbox(MailboxError::Gone { .. }) => true,
+        Error::Step { source, .. } => is_loss(source),
+        _ => false,
+    }
+}
+
+fn failure_of(error: &Error) -> Failure {
+    let kind = match error.status() {
+        Some(Status::NotFound) => FailureKind::NotFound,
+        _ if is_loss(error) => FailureKind::Unreachable,
+        _ => FailureKind::Device,
+    };
+    let mut message = error.to_string();
+    let mut source = std::error::Error::source(error);
+    // A transport's message names the register; what the system said stands in its source.
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !message.contains(&cause_text) {
+            message = format!("{message}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    Failure::new(kind, message)
+}
