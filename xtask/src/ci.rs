@@ -5,6 +5,9 @@ use crate::{browser, firmware, oracle, regs, setup};
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
 
+/// Lets tests end a daemon at named points; a feature, so that no other binary can be ended there.
+const FAULT_POINTS: &str = "sealnic/fault-points";
+
 type Step = (&'static str, fn() -> Result<()>);
 
 const STEPS: &[Step] = &[
@@ -53,7 +56,13 @@ fn fmt() -> Result<()> {
 }
 
 fn clippy() -> Result<()> {
-    run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+    run(cargo().args(["clippy", "--workspace", "--all-targets"]).args([
+        "--features",
+        FAULT_POINTS,
+        "--",
+        "-D",
+        "warnings",
+    ]))
 }
 
 fn doc() -> Result<()> {
@@ -68,7 +77,11 @@ pub(crate) fn test(args: &[&str], captures: Option<&str>) -> Result<()> {
     let some_packages = args
         .iter()
         .any(|arg| arg.starts_with("-p") || arg.starts_with("--package"));
-    let scope: &[&str] = if some_packages { &[] } else { &["--workspace"] };
+    let scope: &[&str] = if some_packages {
+        &[]
+    } else {
+        &["--workspace", "--features", FAULT_POINTS]
+    };
     let tests = if succeeds(cargo().args(["nextest", "--version"])) {
         run(cargo().args(["nextest", "run"]).args(scope).args(args))
     } else {

@@ -1,13 +1,29 @@
 //! The commands, one module each.
 
+pub(crate) mod association;
 pub(crate) mod bench;
+mod client;
+pub(crate) mod completions;
+pub(crate) mod device;
+pub(crate) mod exclusion;
+pub(crate) mod flow;
+pub(crate) mod log;
+pub(crate) mod mapping;
 pub(crate) mod plan;
+pub(crate) mod port;
 pub(crate) mod run;
+pub(crate) mod sa;
 pub(crate) mod selftest;
+pub(crate) mod stats;
+pub(crate) mod vnet;
 
 use std::io;
+use std::path::PathBuf;
 
+use sealnic_driver::control::ClientError;
 use sealnic_sim::scenario::ScenarioError;
+
+use crate::daemon::DaemonError;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +47,34 @@ pub(crate) enum CommandError {
         failed: usize,
         /// Tests run.
         run: usize,
+    },
+    /// The daemon can't begin or go on.
+    #[error("{0}")]
+    Daemon(#[from] DaemonError),
+    /// A client's request has no answer.
+    #[error("{0}")]
+    Client(#[from] ClientError),
+    /// A PCI function can't be handed over.
+    #[error("{0}")]
+    Bind(#[from] sealnic_driver::bind::BindError),
+    /// There is no such object.
+    #[error("there is no {0}; the list command shows what there is")]
+    NotThere(String),
+    /// Objects given as JSON can't be used.
+    #[error("{}: {problem}; give objects as the list command prints them with --json", path.display())]
+    Input {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A file can't be written.
+    #[error("{}: {source}; check path and permissions", path.display())]
+    File {
+        /// File or folder.
+        path: PathBuf,
+        /// Cause.
+        source: io::Error,
     },
     /// A measurement failed.
     #[error("nothing can be measured: {0}; this is a bug, please report it")]

@@ -5,13 +5,18 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+mod daemon;
 
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use sealnic_driver::control::ClientError;
 
-use commands::{CommandError, bench, plan, run, selftest};
+use commands::{
+    CommandError, association, bench, completions, device, exclusion, flow, log, mapping, plan, port, run, sa,
+    selftest, stats, vnet,
+};
 
 /// Software and models of the SealNIC: virtual networks encrypted by the NIC.
 #[derive(Debug, Parser)]
@@ -27,6 +32,19 @@ enum Command {
     Plan(plan::Args),
     Selftest(selftest::Args),
     Bench(bench::Args),
+    Daemon(Box<daemon::Args>),
+    Device(device::Args),
+    Vnet(vnet::Args),
+    Port(port::Args),
+    Mapping(mapping::Args),
+    Association(association::Args),
+    Sa(sa::Args),
+    Exclusion(exclusion::Args),
+    Flow(flow::Args),
+    Stats(stats::Args),
+    Log(log::Args),
+    Completions(completions::Args),
+    Man(completions::ManArgs),
 }
 
 fn main() -> ExitCode {
@@ -43,12 +61,30 @@ fn main() -> ExitCode {
         }
     };
     // RUST_LOG=info shows what the devices and drivers say.
-    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    let level = if matches!(cli.command, Command::Daemon(_)) {
+        "info"
+    } else {
+        "warn"
+    };
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or(level)).init();
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Selftest(args) => selftest::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Daemon(args) => daemon::run(*args),
+        Command::Device(args) => device::run(&args),
+        Command::Vnet(args) => vnet::run(&args),
+        Command::Port(args) => port::run(&args),
+        Command::Mapping(args) => mapping::run(&args),
+        Command::Association(args) => association::run(&args),
+        Command::Sa(args) => sa::run(&args),
+        Command::Exclusion(args) => exclusion::run(&args),
+        Command::Flow(args) => flow::run(&args),
+        Command::Stats(args) => stats::run(&args),
+        Command::Log(args) => log::run(&args),
+        Command::Completions(args) => completions::run(&args, Cli::command()),
+        Command::Man(args) => completions::run_man(&args, Cli::command()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -64,6 +100,9 @@ fn main() -> ExitCode {
 impl CommandError {
     /// True when the reader of our output went away, as `head` does: nothing went wrong here.
     fn is_closed_pipe(&self) -> bool {
-        matches!(self, Self::Output(error) if error.kind() == std::io::ErrorKind::BrokenPipe)
+        let (Self::Output(error) | Self::Client(ClientError::Taker(error))) = self else {
+            return false;
+        };
+        error.kind() == std::io::ErrorKind::BrokenPipe
     }
 }

@@ -1,0 +1,102 @@
+//! A daemon is killed at named points of programming and of traffic. The NIC, which is served by another process's thread, goes on; the
+//! next daemon finds what is there and makes it what it should be; and over all records that any NIC sealed, no key has sealed a
+//! sequence number twice.
+//!
+//! Needs `--features fault-points`.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test stops where it fails"
+)]
+
+#[allow(dead_code, reason = "shared with the tests of the daemon")]
+#[path = "../daemon/harness.rs"]
+mod harness;
+mod nic;
+mod rig;
+mod wire;
+
+use rig::{Rig, RunNumber};
+use wire::Records;
+
+/// Points at which the device is still being programmed: nothing is forwarded yet.
+const PROGRAMMING: [&str; 14] = [
+    "before:Configure:1",
+    "rung:Configure:1",
+    "half:VnetSet:1",
+    "rung:VnetSet:1",
+    "after:PortSet:1",
+    "rung:PortAddressAdd:2",
+    "before:MappingSet:1",
+    "rung:MappingSet:2",
+    "rung:AssociationSet:1",
+    "at:run-claimed:1",
+    "before:SaInstall:1",
+    "rung:SaInstall:1",
+    "rung:SaInstall:2",
+    "before:SaActivate:1",
+];
+
+/// Points in traffic, each with what a client asks for to get there; without, the daemon gets there by itself.
+const TRAFFIC: [(&str, &[&str]); 10] = [
+    ("rung:SaActivate:1", &[]),
+    ("before:EventDrain:1", &[]),
+    ("rung:EventDrain:1", &[]),
+    ("rung:Counters:1", &["stats"]),
+    ("rung:FlowFlush:1", &["flow", "flush"]),
+    ("half:FlowList:1", &["flow", "list"]),
+    ("rung:SaInstall:3", &["sa", "rotate", "0", "--step", "prepare"]),
+    ("after:SaInstall:4", &["sa", "rotate", "0", "--step", "prepare"]),
+    ("rung:SaActivate:2", &["sa", "rotate", "0"]),
+    ("rung:SaRetire:1", &["sa", "rotate", "0"]),
+];
+
+#[test]
+fn a_daemon_may_die_anywhere_and_the_next_one_takes_over() {
+    let mut records = Records::default();
+    for (number, point) in PROGRAMMING.iter().enumerate() {
+        let rig = Rig::new(RunNumber::new(number));
+        let peer = rig.daemon(1, None).expect("the peer's daemon starts");
+        rig.die_at(point);
+        // Whatever stands half programmed: nothing leaves that should not. The wire is looked at in the end.
+        rig.send_both_ways();
+        let daemon = rig.daemon(0, None).expect("the next daemon starts");
+        rig.check_state(&daemon);
+        rig.check_forwarding();
+        drop((daemon, peer));
+        println!("{point}: the next daemon took over");
+        records.read(&rig.finish());
+    }
+    for (number, (point, action)) in TRAFFIC.iter().enumerate() {
+        let rig = Rig::new(RunNumber::new(PROGRAMMING.len() + number));
+        let peer = rig.daemon(1, None).expect("the peer's daemon starts");
+        rig.die_in_traffic(point, action, &peer);
+        // The peer may have switched meanwhile, or not: the NIC goes on in both directions without its daemon.
+        rig.check_forwarding();
+        let daemon = rig.daemon(0, None).expect("the next daemon starts");
+        rig.check_state(&daemon);
+        rig.check_forwarding();
+        // An interrupted rotation is carried on, and one that was not begun can be.
+        for step in ["prepare", "switch", "finish"] {
+            for end in [&daemon, &peer] {
+                rig.carry_on(end, step);
+            }
+            rig.check_forwarding();
+        }
+        drop((daemon, peer));
+        println!("{point}: the NIC went on, the next daemon took over");
+        records.read(&rig.finish());
+    }
+    println!(
+        "{} points, {} records sealed under {} keys, none of them with a sequence number twice, and {} frames in the clear",
+        PROGRAMMING.len() + TRAFFIC.len(),
+        records.sealed(),
+        records.keys(),
+        records.clear
+    );
+    assert!(records.sealed() > 100, "hardly anything was sealed");
+    assert_eq!(records.twice, Vec::<String>::new());
+    assert_eq!(records.clear, 0);
+}
