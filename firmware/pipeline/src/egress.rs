@@ -220,7 +220,7 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     }
 
     /// First packet of a flow: mapping, policy, action. What isn't a decision of policy is not worth an entry.
-    fn decide_egress(&self, port: &Port, inner: &Inner) -> Result<FlowAction, DropReason> {
+    pub(crate) fn decide_egress(&self, port: &Port, inner: &Inner) -> Result<FlowAction, DropReason> {
         let dst = inner.key.dst_address();
         let slot = self
             .tables

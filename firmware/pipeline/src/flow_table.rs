@@ -27,6 +27,44 @@ pub struct FlowEntry {
 const _: () = assert!(size_of::<Line<FlowEntry>>() == 64);
 const _: () = assert!(size_of::<Line<FlowCounters>>() == 64 && size_of::<Line<FlowBucket>>() == 64);
 
+/// Lines of memory that one lookup touches, in rounds: those of a round can be read side by side, and a round waits for the one
+/// before. Lines are numbered through the three arrays: buckets, entries, counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Lines {
+    lines: [u32; Self::MAX],
+    len: u8,
+    /// Where each round ends.
+    ends: [u8; Self::ROUNDS],
+    /// The counters that are brought up to date afterwards.
+    pub counters: Option<u32>,
+}
+
+impl Lines {
+    /// Most lines of a lookup that are told; further ones, of entries whose fingerprints happen to be equal, are left out.
+    const MAX: usize = 6;
+    /// First bucket and favourite slot; other slots and second bucket; its slots.
+    const ROUNDS: usize = 3;
+
+    /// The rounds, none of them empty.
+    pub fn rounds(&self) -> impl Iterator<Item = &[u32]> {
+        let starts = core::iter::once(0).chain(self.ends);
+        starts
+            .zip(self.ends)
+            .filter_map(|(start, end)| self.lines.get(start.into()..end.into()))
+            .filter(|round| !round.is_empty())
+    }
+
+    fn add(&mut self, round: usize, line: usize) {
+        if let Some(place) = self.lines.get_mut(usize::from(self.len)) {
+            *place = line as u32;
+            self.len += 1;
+        }
+        for end in &mut self.ends[round..] {
+            *end = self.len;
+        }
+    }
+}
+
 /// Number of a live flow entry.
 pub type FlowId = usize;
 
@@ -146,6 +184,42 @@ impl<M: Memory> FlowTable<M> {
         None
     }
 
+    /// As [`lookup`](Self::lookup), and which lines it touches.
+    #[must_use]
+    pub fn trace(&self, key: &FlowKey, hash: u64) -> (Option<FlowId>, Lines) {
+        let (places, fingerprint) = self.places(hash);
+        let entries = self.buckets.len();
+        let counters = entries + self.entries.len();
+        let likely = places[0] * BUCKET_SLOTS + Self::favourite(hash);
+        let mut lines = Lines::default();
+        lines.add(0, places[0]);
+        lines.add(0, entries + likely);
+        let found = self.lookup(key, hash);
+        if found != Some(likely) {
+            for (round, bucket) in (1..).zip(places) {
+                if round == 2 {
+                    lines.add(1, bucket);
+                }
+                let mut slots = matches(&self.buckets[bucket].0, fingerprint);
+                while slots != 0 {
+                    let id = bucket * BUCKET_SLOTS + slots.trailing_zeros() as usize;
+                    if id != likely {
+                        lines.add(round, entries + id);
+                    }
+                    if found == Some(id) {
+                        break;
+                    }
+                    slots &= slots - 1;
+                }
+                if found.is_some_and(|id| id / BUCKET_SLOTS == bucket) {
+                    break;
+                }
+            }
+        }
+        lines.counters = found.map(|id| (counters + id) as u32);
+        (found, lines)
+    }
+
     /// Adds an entry whose key is not there yet; `None` when both of its buckets are full.
     pub fn insert(&mut self, key: FlowKey, hash: u64, action: FlowAction, now_ns: u64) -> Option<FlowId> {
         let (places, fingerprint) = self.places(hash);
@@ -262,6 +336,7 @@ mod tests {
     use super::*;
     use crate::testing::HeapMemory;
     use std::collections::HashMap;
+    use std::vec::Vec;
 
     fn key(n: u32) -> FlowKey {
         let mut key = FlowKey {
@@ -309,6 +384,39 @@ mod tests {
             assert_eq!(table.live(), oracle.len());
         }
         assert!(refused > 0, "the test never met a full bucket pair");
+    }
+
+    #[test]
+    fn a_traced_lookup_finds_the_same_and_touches_what_it_read() {
+        let mut table = FlowTable::<HeapMemory>::new(&mut HeapMemory, 1_024, [9; 16]);
+        for n in (0..).map(|n| n * 977).take(960) {
+            let hash = table.hash(&key(n));
+            table.insert(key(n), hash, FlowAction::ZERO, 0);
+        }
+        let (mut displaced, mut second) = (0, 0);
+        for n in (0..).map(|n| n * 977).take(1_500) {
+            let hash = table.hash(&key(n));
+            let (found, lines) = table.trace(&key(n), hash);
+            assert_eq!(found, table.lookup(&key(n), hash));
+            let ([first_bucket, second_bucket], _) = table.places(hash);
+            let rounds: Vec<&[u32]> = lines.rounds().collect();
+            assert_eq!(rounds[0][0] as usize, first_bucket);
+            let touched: Vec<usize> = rounds.concat().iter().map(|line| *line as usize).collect();
+            // A lookup has seen the entry that it found, or both buckets.
+            match found {
+                Some(id) => {
+                    assert!(touched.contains(&(64 + id)), "{n}");
+                    assert_eq!(lines.counters, Some((64 + 1_024 + id) as u32));
+                    displaced += usize::from(rounds.len() == 2);
+                    second += usize::from(id / BUCKET_SLOTS == second_bucket);
+                }
+                None => assert!(touched.contains(&first_bucket) && touched.contains(&second_bucket)),
+            }
+        }
+        assert!(
+            displaced > 100 && second > 10,
+            "{displaced} displaced, {second} in their second bucket"
+        );
     }
 
     #[test]

@@ -59,6 +59,11 @@ impl Arriving {
         inner: Inner::EMPTY,
         via: Via::Local { src_vni: 0 },
     };
+
+    /// Key of the flow at this end.
+    pub(crate) fn key(&self) -> &FlowKey {
+        &self.inner.key
+    }
 }
 
 impl<M: Memory, E: Entropy> Nic<M, E> {
@@ -272,6 +277,11 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         let action = self.decide_ingress(inner.key.scope, via, inner, code)?;
         self.install(hash, action, found, inner, frame_len)?;
         Ok(action)
+    }
+
+    /// Whether an entry just looked up holds for what has arrived.
+    pub(crate) fn holds(&self, flow: FlowId, arriving: &Arriving) -> bool {
+        self.is_current(flow, arriving.via)
     }
 
     /// An entry holds for the sender it was made for, and for no other.

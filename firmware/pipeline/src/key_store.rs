@@ -325,6 +325,16 @@ impl<M: Memory> KeyStore<M> {
         self.sas.get_mut(id as usize)?.as_mut()
     }
 
+    pub(crate) fn sa(&self, id: SaId) -> Option<&Sa> {
+        self.sas.get(id as usize)?.as_ref()
+    }
+
+    /// An association with the number of the SA that seals for it.
+    pub(crate) fn sealing_sa(&self, id: AssociationId) -> Option<(&Peer, SaId)> {
+        let peer = self.peer(id)?;
+        Some((peer, peer.write?))
+    }
+
     /// An association with the SA that seals for it.
     #[inline]
     pub(crate) fn sealing(&mut self, id: AssociationId) -> Option<(&Peer, SaId, &mut Sa)> {

@@ -7,6 +7,7 @@
 //! * [`frame`]: a frame in its buffer, verdicts, offload requests
 //! * `parse`: headers to flow key
 //! * `egress`, `ingress`: the two directions
+//! * [`stages`]: the two directions' stages one by one, for models that take time
 //! * [`burst`]: several frames at once, so that memory latencies overlap
 //! * `encap`: outer headers
 //! * `segment`: TCP/UDP segmentation, IPv4 fragmentation
@@ -44,6 +45,7 @@ mod parse;
 pub mod prefix;
 mod segment;
 mod self_test;
+pub mod stages;
 pub mod tables;
 #[cfg(test)]
 mod testing;
