@@ -48,6 +48,12 @@ pub(crate) struct OutQueue {
     pub(crate) ended: VecDeque<Ended>,
 }
 
+/// Frames taken out of an [`OutQueue`].
+pub(crate) struct Frames {
+    pub(crate) frames: VecDeque<(Edge, Packet)>,
+    host: usize,
+}
+
 impl OutQueue {
     /// Says what frames made from now on come from.
     pub(crate) fn begin(&mut self, time_ns: u64, tag: u64) {
@@ -77,6 +83,19 @@ impl OutQueue {
         if self.waiting.pop_front().is_some() {
             self.known = self.known.saturating_sub(1);
         }
+    }
+
+    /// Takes all frames that left.
+    pub(crate) fn take(&mut self) -> Frames {
+        Frames {
+            frames: std::mem::take(&mut self.frames),
+            host: std::mem::take(&mut self.host),
+        }
+    }
+
+    /// Puts back what was taken, when nothing has left since.
+    pub(crate) fn put_back(&mut self, frames: Frames) {
+        (self.frames, self.host) = (frames.frames, frames.host);
     }
 
     pub(crate) fn pop(&mut self) -> Option<(Edge, Packet)> {

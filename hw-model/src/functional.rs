@@ -35,6 +35,13 @@ impl FunctionalModel {
     }
 }
 
+impl FunctionalModel {
+    /// Goes on where another model of the same device is.
+    pub(crate) fn from_core(core: Core) -> Self {
+        Self { core }
+    }
+}
+
 impl HwModel for FunctionalModel {
     fn read32(&mut self, offset: u32) -> u32 {
         self.core.read32(offset)

@@ -1,5 +1,6 @@
 //! Frames at the edges of a device.
 
+use sealnic_firmware::Destination;
 use sealnic_firmware::frame::{HEADROOM, TAILROOM};
 pub use sealnic_firmware::frame::{Offload, Segmentation, Verdict};
 
@@ -12,6 +13,16 @@ pub enum Edge {
     Wire,
     /// The host's exception path.
     Host,
+}
+
+impl From<Edge> for Destination {
+    fn from(edge: Edge) -> Self {
+        match edge {
+            Edge::Vf(port) => Self::Vf(port),
+            Edge::Wire => Self::Wire,
+            Edge::Host => Self::Host,
+        }
+    }
 }
 
 /// A frame that was handed to a device and ended inside it.

@@ -1,5 +1,6 @@
 //! The models that the tests run on.
 
+use sealnic_hw_model::cycle::{CycleModel, HwConfig};
 use sealnic_hw_model::{FunctionalModel, HwModel, ModelConfig};
 
 /// A model, by name.
@@ -9,16 +10,26 @@ pub struct Backend {
     pub name: &'static str,
     /// Makes one in reset state.
     pub make: fn(&ModelConfig) -> Box<dyn HwModel>,
-    /// How long, in nanoseconds of its own time, it may hold frames; 0 for one that takes no time.
-    pub settle_ns: u64,
+    /// No frame that is alone is inside for longer than this, in nanoseconds; 0 for one that takes no time.
+    pub slowest_ns: u64,
 }
 
 /// All of them.
-pub const BACKENDS: &[Backend] = &[Backend {
-    name: "functional",
-    make: |config| Box::new(FunctionalModel::new(config).expect("the operating system gives random octets")),
-    settle_ns: 0,
-}];
+pub const BACKENDS: &[Backend] = &[
+    Backend {
+        name: "functional",
+        make: |config| Box::new(FunctionalModel::new(config).expect("the operating system gives random octets")),
+        slowest_ns: 0,
+    },
+    Backend {
+        name: "cycle",
+        make: |config| {
+            let hardware = HwConfig::default_preset().expect("the default hardware is well formed");
+            Box::new(CycleModel::new(config, &hardware).expect("the operating system gives random octets"))
+        },
+        slowest_ns: 10_000,
+    },
+];
 
 /// Runs a test on each backend.
 pub fn for_each_backend(test: impl Fn(&Backend)) {
@@ -26,5 +37,12 @@ pub fn for_each_backend(test: impl Fn(&Backend)) {
         // Shown by the test runner when the test fails.
         println!("backend: {}", backend.name);
         test(backend);
+    }
+}
+
+/// Waits until nothing moves inside a model any more; what left it waits to be collected.
+pub fn settle(model: &mut dyn HwModel) {
+    while let Some(at_ns) = model.next_event_ns() {
+        model.advance(at_ns);
     }
 }

@@ -131,7 +131,6 @@ pub struct TestBed {
     off_bed: u64,
     keys: KeyDerivation,
     next_tag: u64,
-    settle_ns: u64,
 }
 
 impl TestBed {
@@ -181,7 +180,6 @@ impl TestBed {
             off_bed: 0,
             keys: KeyDerivation::new(b"secret of the test bed", &RunId::from_octets(run)),
             next_tag: 1,
-            settle_ns: backend.settle_ns,
             setup,
         };
         for host in 0..bed.hosts.len() {
@@ -355,9 +353,10 @@ impl TestBed {
         loop {
             let mut moved = false;
             for host in 0..self.hosts.len() {
-                if self.settle_ns != 0 {
-                    let now_ns = self.now_ns + self.settle_ns;
-                    self.model(host).advance(now_ns);
+                // A model that takes time is waited for.
+                while let Some(at_ns) = self.model(host).next_event_ns() {
+                    self.now_ns = self.now_ns.max(at_ns);
+                    self.model(host).advance(at_ns);
                 }
                 while let Some((edge, packet)) = self.model(host).collect() {
                     moved = true;
@@ -367,7 +366,6 @@ impl TestBed {
             if !moved {
                 return;
             }
-            self.now_ns += self.settle_ns;
         }
     }
 

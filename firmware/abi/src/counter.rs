@@ -73,14 +73,16 @@ abi_enum! {
         HostPoliced = 32,
         /// From the host: exception frame or control record that can't be sent.
         HostRefused = 33,
-        /// Timed models only: a receive queue overflowed.
-        QueueFull = 34,
+        /// From the wire, where a device takes time: the receive buffer was full.
+        WireQueueFull = 34,
         /// Policy: peer VNet or association unknown here: in doubt, closed.
         InDoubt = 35,
         /// From the wire: congestion marked on the way, and the inner packet's sender doesn't understand marks (RFC 6040).
         Congestion = 36,
         /// Inside the device when it was reset.
         Reset = 37,
+        /// From a VM, where a device takes time: the port's transmit ring was full.
+        VfQueueFull = 38,
     }
 }
 

@@ -231,6 +231,13 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         self.counters[usize::from(u8::from(counter))] += amount;
     }
 
+    /// A counter at this instant; [`Counter::FlowsLive`] is kept elsewhere.
+    #[inline]
+    #[must_use]
+    pub fn counter(&self, counter: Counter) -> u64 {
+        self.counters[usize::from(u8::from(counter))]
+    }
+
     pub(crate) fn bump_policy_epoch(&mut self) {
         self.policy_epoch = self.policy_epoch.wrapping_add(1).max(1);
         if self.policy_epoch == 1 {

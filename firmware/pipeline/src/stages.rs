@@ -40,6 +40,15 @@ impl EgressRead {
         reading: Err(DropReason::PortDown),
         inner: Inner::EMPTY,
     };
+
+    /// Hash of the flow, for an IP packet that could be read.
+    #[must_use]
+    pub fn hash(&self) -> Option<u64> {
+        match self.reading {
+            Ok(Reading::Ip { hash }) => Some(hash),
+            _ => None,
+        }
+    }
 }
 
 /// A datagram on its way to a VM, after its record was opened.

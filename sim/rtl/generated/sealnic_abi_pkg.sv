@@ -42,10 +42,11 @@ package sealnic_abi_pkg;
         DROP_REASON_UNKNOWN_VNI = 8'd31,
         DROP_REASON_HOST_POLICED = 8'd32,
         DROP_REASON_HOST_REFUSED = 8'd33,
-        DROP_REASON_QUEUE_FULL = 8'd34,
+        DROP_REASON_WIRE_QUEUE_FULL = 8'd34,
         DROP_REASON_IN_DOUBT = 8'd35,
         DROP_REASON_CONGESTION = 8'd36,
-        DROP_REASON_RESET = 8'd37
+        DROP_REASON_RESET = 8'd37,
+        DROP_REASON_VF_QUEUE_FULL = 8'd38
     } drop_reason_t;
 
     typedef enum logic [7:0] {

@@ -6,6 +6,7 @@ use sealnic_abi::object::{Association, Direction, DtlsVersion};
 use sealnic_abi::registers::{BAR_LEN, Location, Register, Window};
 use sealnic_driver::device::SaParams;
 use sealnic_hw_model::{Edge, Packet, Verdict};
+use sealnic_tests::backend::settle;
 use sealnic_tests::{Body, Random, Setup, TestBed, for_each_backend, outer};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -38,6 +39,7 @@ fn interrupt_causes_tell_what_waits_and_no_more() {
             .with(|s| (s.src, s.dst) = (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::BROADCAST.into()))
             .build();
         bed.push(0, Edge::Vf(0), &discover, Default::default());
+        settle(bed.model(0));
         if bed.device(0).interrupt_causes().unwrap().host_frame_pending {
             bed.settle();
             let outcome = bed.take();
@@ -154,8 +156,18 @@ fn time_is_the_frames_and_never_goes_back() {
             .iter()
             .map(|event| event.time_ns)
             .collect();
-        assert_eq!(seen, [5_000_000, 5_000_000, 5_000_000, 6_000_000, 6_000_000]);
-        assert_eq!(bed.device(0).identify().unwrap().time_ns, 6_000_000);
+        // A decision is taken after the frame came, and not long after.
+        let came = [5_000_000, 5_000_000, 5_000_000, 6_000_000, 6_000_000];
+        assert!(seen.is_sorted(), "{seen:?}");
+        for (seen, came) in seen.iter().zip(came) {
+            assert!(
+                (came..=came + 3 * backend.slowest_ns).contains(seen),
+                "{seen} for {came}"
+            );
+        }
+        assert_eq!(seen.len(), came.len());
+        let end = bed.device(0).identify().unwrap().time_ns;
+        assert!((6_000_000..=6_000_000 + 3 * backend.slowest_ns).contains(&end), "{end}");
         bed.take();
         bed.now_ns = 7_000_000;
         assert_eq!(bed.send(0, &frame).wire.len(), 1);

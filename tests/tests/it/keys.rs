@@ -216,8 +216,8 @@ fn a_retired_read_sa_opens_until_its_overlap_ends_and_not_a_nanosecond_longer() 
             // The device's time is that of the last frame it saw; it has seen none after `retire_ns - 250 ms`.
             let end = state.retire_ns;
             assert_eq!(bed.inject_routed(1, &caught[0]).delivered.len(), 1);
-            // A frame is a microsecond later than the one before.
-            bed.now_ns = end - 1_001;
+            // A frame is a microsecond later than the one before, and its record is opened while the device has it.
+            bed.now_ns = end - 1_001 - backend.slowest_ns;
             assert_eq!(bed.inject_routed(1, &caught[1]).delivered.len(), 1);
             if idle {
                 bed.now_ns = end;

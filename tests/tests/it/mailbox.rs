@@ -13,6 +13,7 @@ use sealnic_driver::reconcile::read_back;
 use sealnic_driver::transport::model::ModelTransport;
 use sealnic_driver::{Device, Error, MailboxConfig, Transport, TransportError};
 use sealnic_hw_model::{Edge, HwModel, ModelConfig, Packet};
+use sealnic_tests::backend::settle;
 use sealnic_tests::{Random, Setup, TestBed, for_each_backend};
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr};
@@ -461,6 +462,7 @@ fn over_a_link_that_loses_and_damages_every_command_is_carried_out_once() {
                 let model = device.transport_mut().inner.model_mut();
                 model.submit(Edge::Vf(0), Packet::new(&frame, u64::from(round) * 1_000, 0));
             }
+            settle(device.transport_mut().inner.model_mut());
             begun.extend(device.drain_events().unwrap().iter().map(|event| event.key.src_port));
             let epoch = device.bump_policy_epoch().unwrap();
             let again = device.bump_policy_epoch().unwrap();

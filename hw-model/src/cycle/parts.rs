@@ -1,0 +1,388 @@
+//! What units are made of and share: FIFOs, links, caches, table memory.
+
+use crate::cycle::clock::Clock;
+use crate::cycle::config::{HwConfig, Pcie, TableMemory};
+use crate::cycle::ids::FifoId;
+use crate::cycle::stats::{FifoStats, OCCUPANCY_CLASSES, ResourceStats};
+use std::collections::VecDeque;
+
+/// Number of a frame in the slab.
+pub(crate) type Slot = u32;
+
+/// A bounded FIFO of frames. What is put in at a cycle can be taken at the next one.
+pub(crate) struct Fifo {
+    pub(crate) id: FifoId,
+    pub(crate) depth: u32,
+    /// Indices of the units at both ends.
+    pub(crate) producer: usize,
+    pub(crate) consumer: usize,
+    frames: VecDeque<(Slot, u64)>,
+    /// Places promised to frames that are on their way and can't be held up.
+    pub(crate) reserved: u32,
+    /// The producer waits for room.
+    pub(crate) is_awaited: bool,
+    high_water: u32,
+    pushed: u64,
+    popped: u64,
+    pub(crate) stalled: u64,
+    occupancy_cycles: [u64; OCCUPANCY_CLASSES],
+    since: u64,
+}
+
+impl Fifo {
+    pub(crate) fn new(id: FifoId, depth: u32, producer: usize, consumer: usize) -> Self {
+        Self {
+            id,
+            depth,
+            producer,
+            consumer,
+            frames: VecDeque::with_capacity(depth.min(4_096) as usize),
+            reserved: 0,
+            is_awaited: false,
+            high_water: 0,
+            pushed: 0,
+            popped: 0,
+            stalled: 0,
+            occupancy_cycles: [0; OCCUPANCY_CLASSES],
+            since: 0,
+        }
+    }
+
+    pub(crate) fn len(&self) -> u32 {
+        self.frames.len() as u32
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
+        self.len() + self.reserved < self.depth
+    }
+
+    /// The frame that may be taken at this cycle.
+    pub(crate) fn front(&self, now: u64) -> Option<Slot> {
+        let (slot, pushed_at) = self.frames.front()?;
+        (*pushed_at < now).then_some(*slot)
+    }
+
+    fn account(&mut self, now: u64) {
+        let class = (self.len() * 16).div_ceil(self.depth).min(16);
+        self.occupancy_cycles[class as usize] += now - self.since;
+        self.since = now;
+    }
+
+    pub(crate) fn push(&mut self, slot: Slot, now: u64) {
+        self.account(now);
+        self.frames.push_back((slot, now));
+        self.pushed += 1;
+        self.high_water = self.high_water.max(self.len());
+    }
+
+    pub(crate) fn pop(&mut self, now: u64) -> Option<Slot> {
+        self.account(now);
+        let (slot, _) = self.frames.pop_front()?;
+        self.popped += 1;
+        Some(slot)
+    }
+
+    /// All frames, taken out.
+    pub(crate) fn drain(&mut self, now: u64) -> Vec<Slot> {
+        self.account(now);
+        (self.reserved, self.is_awaited) = (0, false);
+        self.popped += u64::from(self.len());
+        self.frames.drain(..).map(|(slot, _)| slot).collect()
+    }
+
+    /// Counts up to `now`, and goes on from `origin`.
+    pub(crate) fn rebase(&mut self, now: u64, origin: u64) {
+        self.account(now);
+        self.since = origin;
+    }
+
+    pub(crate) fn reset_stats(&mut self, now: u64) {
+        (self.high_water, self.pushed, self.popped, self.stalled) = (self.len(), 0, 0, 0);
+        self.occupancy_cycles = [0; OCCUPANCY_CLASSES];
+        self.since = now;
+    }
+
+    pub(crate) fn stats(&mut self, now: u64) -> FifoStats {
+        self.account(now);
+        FifoStats {
+            fifo: self.id,
+            depth: self.depth,
+            occupancy: self.len(),
+            high_water: self.high_water,
+            pushed: self.pushed,
+            popped: self.popped,
+            stalled: self.stalled,
+            occupancy_cycles: self.occupancy_cycles,
+        }
+    }
+}
+
+/// Something that serves one transfer after another, in the order in which they are asked for.
+#[derive(Debug, Clone)]
+pub(crate) struct Link {
+    name: &'static str,
+    /// Time of an octet, in picoseconds, as a fraction.
+    ps: (u64, u64),
+    pub(crate) free_ps: u64,
+    busy_ps: u64,
+    octets: u64,
+    requests: u64,
+    wait_ps: u64,
+}
+
+impl Link {
+    /// One direction of a PCIe link: 8, 16 or 32 GT/s a lane, of 130 bits 128 carry data (PCI Express 5.0 section 4.2.2).
+    pub(crate) fn pcie(name: &'static str, pcie: &Pcie) -> Self {
+        let giga_transfers = 8 << (pcie.generation - 3);
+        let bits = u64::from(giga_transfers * pcie.lanes) * 128;
+        Self::new(name, (8 * 130 * 1_000, bits))
+    }
+
+    pub(crate) fn new(name: &'static str, ps: (u64, u64)) -> Self {
+        Self {
+            name,
+            ps,
+            free_ps: 0,
+            busy_ps: 0,
+            octets: 0,
+            requests: 0,
+            wait_ps: 0,
+        }
+    }
+
+    /// Time that so many octets take.
+    pub(crate) fn duration_ps(&self, octets: u64) -> u64 {
+        (octets * self.ps.0).div_ceil(self.ps.1)
+    }
+
+    /// Moves octets, from `at_ps` on or as soon as the link is free; returns when the last has passed.
+    pub(crate) fn transfer(&mut self, at_ps: u64, octets: u64) -> u64 {
+        let start = self.free_ps.max(at_ps);
+        let duration = self.duration_ps(octets);
+        self.free_ps = start + duration;
+        self.busy_ps += duration;
+        self.octets += octets;
+        self.requests += 1;
+        self.wait_ps += start - at_ps;
+        self.free_ps
+    }
+
+    pub(crate) fn rebase(&mut self) {
+        self.free_ps = 0;
+    }
+
+    pub(crate) fn reset_stats(&mut self) {
+        (self.busy_ps, self.octets, self.requests, self.wait_ps) = (0, 0, 0, 0);
+    }
+
+    pub(crate) fn stats(&self, observed_ps: u64) -> ResourceStats {
+        ResourceStats {
+            name: self.name.to_owned(),
+            requests: self.requests,
+            octets: self.octets,
+            hits: 0,
+            utilisation: share(self.busy_ps, observed_ps),
+            wait_ns: self.wait_ps / 1_000,
+        }
+    }
+}
+
+pub(crate) fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// One place of a cache.
+#[derive(Clone, Copy, Default)]
+struct CacheLine {
+    /// Number of the line and one; 0 is an empty place.
+    tag: u32,
+    is_dirty: bool,
+    /// Cycle at which the line is there.
+    ready: u64,
+}
+
+/// A set-associative cache; the line used least recently makes room.
+pub(crate) struct Cache {
+    name: String,
+    lines: Vec<CacheLine>,
+    ways: usize,
+    mask: usize,
+    hit_cycles: u64,
+    requests: u64,
+    hits: u64,
+}
+
+impl Cache {
+    pub(crate) fn new(name: String, sets: u32, ways: u32, hit_cycles: u32) -> Self {
+        Self {
+            name,
+            lines: vec![CacheLine::default(); sets as usize * ways as usize],
+            ways: ways as usize,
+            mask: sets as usize - 1,
+            hit_cycles: hit_cycles.into(),
+            requests: 0,
+            hits: 0,
+        }
+    }
+
+    /// When a line, asked for at `now`, is there. What isn't in the cache is read, `count` lines of it.
+    pub(crate) fn read(
+        &mut self,
+        line: u32,
+        count: u32,
+        is_write: bool,
+        now: u64,
+        memory: &mut Memory,
+        clock: Clock,
+    ) -> u64 {
+        self.requests += 1;
+        // Lines of neighbouring numbers spread over the sets, those of different tables too.
+        let set = (line ^ line >> 15) as usize & self.mask;
+        let places = &mut self.lines[set * self.ways..(set + 1) * self.ways];
+        let tag = line.wrapping_add(1).max(1);
+        if let Some(at) = places.iter().position(|place| place.tag == tag) {
+            self.hits += 1;
+            places[..=at].rotate_right(1);
+            places[0].is_dirty |= is_write;
+            return places[0].ready.max(now + self.hit_cycles);
+        }
+        places.rotate_right(1);
+        let asked = now + self.hit_cycles;
+        if places[0].tag != 0 && places[0].is_dirty {
+            // Written back without anybody waiting, but it takes the memory's time.
+            memory.access(places[0].tag - 1, asked, clock);
+        }
+        let ready = (0..count)
+            .map(|n| memory.access(line.wrapping_mul(count).wrapping_add(n), asked, clock))
+            .max()
+            .unwrap_or(asked);
+        places[0] = CacheLine {
+            tag,
+            is_dirty: is_write,
+            ready,
+        };
+        ready
+    }
+
+    pub(crate) fn rebase(&mut self) {
+        self.lines.iter_mut().for_each(|line| line.ready = 0);
+    }
+
+    pub(crate) fn reset_stats(&mut self) {
+        (self.requests, self.hits) = (0, 0);
+    }
+
+    pub(crate) fn stats(&self, observed_cycles: u64) -> ResourceStats {
+        ResourceStats {
+            name: self.name.clone(),
+            requests: self.requests,
+            octets: self.requests * 64,
+            hits: self.hits,
+            // A cache answers one request in a cycle for each of the three tables.
+            utilisation: share(self.requests, 3 * observed_cycles),
+            wait_ns: 0,
+        }
+    }
+}
+
+/// The table memory: channels that move a line at a time, with banks that are busy for a row's cycle.
+pub(crate) struct Memory {
+    latency_ps: u64,
+    bank_ps: u64,
+    line_ps: u64,
+    banks: usize,
+    channel_free_ps: Vec<u64>,
+    channel_busy_ps: Vec<u64>,
+    bank_free_ps: Vec<u64>,
+    requests: u64,
+    wait_ps: u64,
+}
+
+impl Memory {
+    pub(crate) fn new(config: &TableMemory) -> Self {
+        let (channels, banks) = (config.channels as usize, config.banks as usize);
+        Self {
+            latency_ps: u64::from(config.latency_ns) * 1_000,
+            bank_ps: u64::from(config.bank_ns) * 1_000,
+            line_ps: u64::from(config.line_tenths_ns) * 100,
+            banks,
+            channel_free_ps: vec![0; channels],
+            channel_busy_ps: vec![0; channels],
+            bank_free_ps: vec![0; channels * banks],
+            requests: 0,
+            wait_ps: 0,
+        }
+    }
+
+    /// Cycle at which a line asked for at `at` is there. Requests of a channel move in the order in which they are asked for; one whose
+    /// bank is busy waits for it and lets the others pass.
+    pub(crate) fn access(&mut self, line: u32, at: u64, clock: Clock) -> u64 {
+        let channels = self.channel_free_ps.len();
+        let channel = line as usize % channels;
+        let bank = channel * self.banks + line as usize / channels % self.banks;
+        let at_ps = clock.ps(at);
+        let turn = self.channel_free_ps[channel].max(at_ps);
+        self.channel_free_ps[channel] = turn + self.line_ps;
+        self.channel_busy_ps[channel] += self.line_ps;
+        let start = turn.max(self.bank_free_ps[bank]);
+        self.bank_free_ps[bank] = start + self.bank_ps;
+        self.requests += 1;
+        self.wait_ps += start - at_ps;
+        clock.cycle_of_ps(start + self.latency_ps)
+    }
+
+    pub(crate) fn rebase(&mut self) {
+        self.channel_free_ps.fill(0);
+        self.bank_free_ps.fill(0);
+    }
+
+    pub(crate) fn reset_stats(&mut self) {
+        self.channel_busy_ps.fill(0);
+        (self.requests, self.wait_ps) = (0, 0);
+    }
+
+    pub(crate) fn stats(&self, observed_ps: u64) -> ResourceStats {
+        let busiest = self.channel_busy_ps.iter().copied().max().unwrap_or(0);
+        ResourceStats {
+            name: "memory".to_owned(),
+            requests: self.requests,
+            octets: self.requests * 64,
+            hits: 0,
+            utilisation: share(busiest, observed_ps),
+            wait_ns: self.wait_ps / 1_000,
+        }
+    }
+}
+
+/// Times of the hardware file in the core's cycles, and lengths in its words.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timing {
+    pub(crate) bus_octets: u64,
+    /// Time of an octet on the line, in picoseconds.
+    pub(crate) octet_ps: u64,
+    pub(crate) decide_cycles: u64,
+    pub(crate) host_frame_cycles: u64,
+    pub(crate) command_cycles: u64,
+    pub(crate) descriptor_cycles: u64,
+}
+
+impl Timing {
+    pub(crate) fn new(config: &HwConfig, clock: Clock) -> Self {
+        let cpu = &config.control_cpu;
+        let on_cpu =
+            |cycles: u32| (u64::from(cycles) * u64::from(config.core.clock_mhz)).div_ceil(cpu.clock_mhz.into());
+        Self {
+            bus_octets: u64::from(config.core.bus_bits / 8),
+            octet_ps: u64::from(8_000 / config.link.rate_gbps),
+            decide_cycles: on_cpu(cpu.decide_cycles),
+            host_frame_cycles: on_cpu(cpu.host_frame_cycles),
+            command_cycles: on_cpu(cpu.command_cycles),
+            descriptor_cycles: clock.cycles(config.pcie.read_ns.into()),
+        }
+    }
+
+    /// Cycles that a frame takes to pass the datapath.
+    pub(crate) fn words(&self, octets: usize) -> u64 {
+        (octets as u64).div_ceil(self.bus_octets).max(1)
+    }
+}

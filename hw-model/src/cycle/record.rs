@@ -1,0 +1,240 @@
+//! The order in which a timed model changed the device's state, and the functional device that does the same again.
+//!
+//! A timed model decides when each step happens, and so in which order; what each does is the firmware's. A record holds
+//! every step with its input and what came of it. [`Record::replay`] carries the steps out on a device that takes no time, and
+//! compares octet for octet. What the device finds in the host's memory is not in the record: a device attached to one can't be
+//! replayed.
+
+use crate::core::{Core, OutQueue};
+use crate::cycle::nic::Made;
+use crate::packet::Packet;
+use crate::{FunctionalModel, ModelConfig, ModelError};
+use sealnic_abi::{Counter, DropReason};
+use sealnic_firmware::stages::Arrived;
+use sealnic_firmware::{Destination, Frame, Offload, Verdict};
+use std::collections::HashMap;
+
+/// One change of state.
+#[derive(Debug, Clone)]
+pub(crate) enum Step {
+    /// A VM's frame: decided, sealed, counted.
+    Vf {
+        port: u16,
+        offload: Offload,
+        frame: Vec<u8>,
+    },
+    /// A datagram: opened, its number committed.
+    Arrive { frame: Vec<u8> },
+    /// What arrived in that step: delivered.
+    Deliver { arrive: usize },
+    /// A frame of the host.
+    Host { frame: Vec<u8> },
+    /// A frame that found no room at the edge, or was inside at a reset.
+    TurnAway { counter: Counter, reason: DropReason },
+    /// A register was written.
+    Write { offset: u32, value: u32 },
+    /// A register was read.
+    Read { offset: u32 },
+    /// The control CPU looked after its tables.
+    Poll { entries: usize },
+    /// Function-level reset.
+    Reset,
+}
+
+/// What came of a step.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    verdict: Option<Verdict>,
+    /// The frame as it goes on; empty when it doesn't.
+    frame: Vec<u8>,
+    made: Vec<(Destination, Vec<u8>)>,
+    value: u32,
+}
+
+impl Outcome {
+    pub(crate) fn of(verdict: Verdict, packet: &Packet, made: &[(Destination, Vec<u8>)]) -> Self {
+        Self::with(verdict, packet.frame(), made)
+    }
+
+    fn with(verdict: Verdict, frame: &[u8], made: &[(Destination, Vec<u8>)]) -> Self {
+        let goes_on = verdict.destination().is_some();
+        Self {
+            verdict: Some(verdict),
+            frame: if goes_on { frame.to_vec() } else { Vec::new() },
+            made: made.to_vec(),
+            value: 0,
+        }
+    }
+
+    /// A frame that was opened and waits for its delivery.
+    pub(crate) fn arrived(packet: &Packet) -> Self {
+        Self {
+            frame: packet.frame().to_vec(),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn value(value: u32) -> Self {
+        Self {
+            value,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn made(made: Vec<(Destination, Vec<u8>)>) -> Self {
+        Self {
+            made,
+            ..Self::default()
+        }
+    }
+}
+
+/// Every step of a device since it was made.
+#[derive(Debug, Clone, Default)]
+pub struct Record {
+    steps: Vec<(u64, Step, Outcome)>,
+}
+
+/// Where a replay came out differently.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The functional device can't be made.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A step did something else.
+    #[error("step {step} of {steps}, {what}, came out differently: {recorded} in the record, {replayed} in the replay")]
+    Different {
+        /// Number of the step.
+        step: usize,
+        /// How many there are.
+        steps: usize,
+        /// What it is.
+        what: String,
+        /// What came of it in the timed model.
+        recorded: String,
+        /// What came of it now.
+        replayed: String,
+    },
+}
+
+impl Record {
+    pub(crate) fn add(&mut self, time_ns: u64, step: Step, outcome: Outcome) -> usize {
+        self.steps.push((time_ns, step, outcome));
+        self.steps.len() - 1
+    }
+
+    /// Number of steps.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// Whether nothing was recorded.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Carries all steps out on a functional device made in the same way, and returns it: its counters, tables and events are
+    /// those of the timed one.
+    ///
+    /// # Errors
+    /// The first step whose verdict, octets, made frames or register value differ.
+    pub fn replay(&self, config: &ModelConfig) -> Result<FunctionalModel, ReplayError> {
+        let mut core = Core::new(config)?;
+        let mut arrived = HashMap::new();
+        for (number, (time_ns, step, recorded)) in self.steps.iter().enumerate() {
+            core.at(*time_ns);
+            let replayed = carry_out(&mut core, number, step, &mut arrived);
+            if replayed != *recorded {
+                return Err(ReplayError::Different {
+                    step: number,
+                    steps: self.steps.len(),
+                    what: format!("{step:.400?}"),
+                    recorded: format!("{recorded:?}"),
+                    replayed: format!("{replayed:?}"),
+                });
+            }
+        }
+        Ok(FunctionalModel::from_core(core))
+    }
+}
+
+/// A frame in a buffer of its own, as the timed model had it.
+fn in_buffer(octets: &[u8]) -> Packet {
+    Packet::new(octets, 0, 0)
+}
+
+fn carry_out(core: &mut Core, number: usize, step: &Step, arrived: &mut HashMap<usize, (Packet, Arrived)>) -> Outcome {
+    let now_ns = core.now_ns;
+    match step {
+        Step::Vf { port, offload, frame } => {
+            let mut packet = in_buffer(frame);
+            let mut made = Made::default();
+            let mut frame = Frame::new(&mut packet.storage, packet.start, packet.end).unwrap_or_default();
+            // As a whole, by the functional path's own entry.
+            let verdict = core.nic.from_vf(now_ns, *port, *offload, &mut frame, &mut made);
+            Outcome::with(verdict, frame.octets(), &made.0)
+        }
+        Step::Arrive { frame } => {
+            let mut packet = in_buffer(frame);
+            let mut state = Arrived::EMPTY;
+            let mut frame = Frame::new(&mut packet.storage, packet.start, packet.end).unwrap_or_default();
+            let ended = core.nic.ingress_arrive(now_ns, &mut frame, &mut state);
+            let range = frame.range();
+            let outcome = match ended {
+                Some(verdict) => Outcome::with(verdict, frame.octets(), &[]),
+                None => Outcome {
+                    frame: frame.octets().to_vec(),
+                    ..Outcome::default()
+                },
+            };
+            (packet.start, packet.end) = (range.start, range.end);
+            if ended.is_none() {
+                arrived.insert(number, (packet, state));
+            }
+            outcome
+        }
+        Step::Deliver { arrive } => {
+            let Some((mut packet, state)) = arrived.remove(arrive) else {
+                return Outcome::default();
+            };
+            let mut frame = Frame::new(&mut packet.storage, packet.start, packet.end).unwrap_or_default();
+            let verdict = core.nic.ingress_deliver(now_ns, &state, &mut frame);
+            Outcome::with(verdict, frame.octets(), &[])
+        }
+        Step::Host { frame } => {
+            let mut packet = in_buffer(frame);
+            let mut frame = Frame::new(&mut packet.storage, packet.start, packet.end).unwrap_or_default();
+            let mut made = Made::default();
+            let verdict = core.nic.from_host(now_ns, &mut frame, &mut made);
+            Outcome::with(verdict, frame.octets(), &made.0)
+        }
+        Step::TurnAway { counter, reason } => {
+            let verdict = core.nic.turn_away(now_ns, *counter, *reason, &mut Frame::default());
+            Outcome::with(verdict, &[], &[])
+        }
+        Step::Write { offset, value } => {
+            core.write32(*offset, *value);
+            Outcome::made(taken(&mut core.out))
+        }
+        Step::Read { offset } => Outcome::value(core.read32(*offset)),
+        Step::Poll { entries } => {
+            core.nic.poll(now_ns, *entries);
+            Outcome::default()
+        }
+        Step::Reset => {
+            core.reset();
+            Outcome::default()
+        }
+    }
+}
+
+/// What a device has given out, as octets.
+fn taken(out: &mut OutQueue) -> Vec<(Destination, Vec<u8>)> {
+    let mut frames = Vec::new();
+    while let Some((edge, packet)) = out.pop() {
+        frames.push((edge.into(), packet.frame().to_vec()));
+    }
+    frames
+}
