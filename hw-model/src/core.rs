@@ -263,6 +263,11 @@ impl Core {
         self.rings.has_work()
     }
 
+    /// Whether [`fetch`](Self::fetch) has anything to do.
+    pub(crate) fn has_posted(&self) -> bool {
+        self.rings.has_work() || self.rings.has_posted()
+    }
+
     /// Carries one frame through the firmware at `now_ns`, whole; what becomes of it is in the out queue.
     pub(crate) fn carry(&mut self, from: Edge, mut packet: Packet) {
         let now_ns = self.now_ns;

@@ -170,6 +170,14 @@ impl Rings {
         self.more
     }
 
+    /// Whether the host has posted commands or frames that were not taken.
+    pub(crate) fn has_posted(&self) -> bool {
+        [Ring::Command, Ring::HostTransmit].iter().any(|ring| {
+            let state = &self.rings[usize::from(u8::from(*ring))];
+            state.running && state.posted() != 0
+        })
+    }
+
     /// Back to no rings at all; what waits in them is wiped.
     pub(crate) fn reset(&mut self) {
         self.rings = [State::default(); Ring::ALL.len()];

@@ -204,7 +204,7 @@ impl CycleModel {
         if self.nic.core.host.is_none() {
             return;
         }
-        if self.nic.core.has_work() {
+        if self.nic.core.has_posted() {
             self.fence(Fence::Left);
             let before = self.nic.core.out.take();
             self.nic.core.fetch();
