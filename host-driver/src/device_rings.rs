@@ -29,8 +29,10 @@ pub(crate) struct Rings {
 
 /// Commands that stand in the ring at a time; each has two buffers of 4 KiB.
 const COMMAND_ENTRIES: u16 = 32;
-/// Events taken at most by one call of [`Device::drain_events`]: far more than any event ring holds.
-const MAX_DRAIN: usize = 1 << 22;
+/// Events taken at most by one call of [`Device::drain_events`], by the ring, and pages by the mailbox: more than any event
+/// queue holds.
+const MAX_DRAIN: usize = 1 << 18;
+const MAX_DRAIN_PAGES: u32 = 4_096;
 
 impl<T: Transport> Device<T> {
     /// Whether bulk commands go by the command ring; else they go by the mailbox.
@@ -167,7 +169,8 @@ impl<T: Transport> Device<T> {
         Ok(self.unmask_interrupts()?)
     }
 
-    /// Takes all events that the device has.
+    /// Takes the events that the device has, as many as any event queue holds; where it makes more meanwhile, the next call
+    /// takes those.
     ///
     /// # Errors
     /// A command failed: events already taken are lost then, as they are when the host itself fails.
@@ -191,7 +194,7 @@ impl<T: Transport> Device<T> {
                 }
             };
         }
-        loop {
+        for _ in 0..MAX_DRAIN_PAGES {
             let page = self.call(&EventDrain { max: 40 })?;
             let Some(items) = usize::try_from(page.count)
                 .ok()
@@ -203,14 +206,15 @@ impl<T: Transport> Device<T> {
             };
             events.extend_from_slice(items);
             if page.left == 0 {
-                return Ok(events);
+                break;
             }
-            if items.is_empty() || events.len() > MAX_DRAIN {
+            if items.is_empty() {
                 return Err(Error::Misbehaving {
                     what: "the event queue never gets empty",
                 });
             }
         }
+        Ok(events)
     }
 
     /// Opens the exception path with rings of so many entries, a power of two.

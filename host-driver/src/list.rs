@@ -51,6 +51,11 @@ list_request! {
     FlowList: FlowRow, max_flows;
 }
 
+/// Items of one list at most, whatever the device says that it holds: more than the greatest table, and not for ever.
+const MAX_ITEMS: u32 = 1 << 22;
+/// Empty pages of one list at most.
+const MAX_EMPTY_PAGES: u32 = 4_096;
+
 /// Iterates over a table, page by page. It ends after the first error.
 pub struct Pages<'d, T: Transport, L: ListRequest> {
     device: &'d mut Device<T>,
@@ -60,6 +65,7 @@ pub struct Pages<'d, T: Transport, L: ListRequest> {
     /// What the device may still list.
     items_left: u32,
     pages_left: u32,
+    empty_left: u32,
     list: PhantomData<L>,
 }
 
@@ -70,9 +76,10 @@ impl<'d, T: Transport, L: ListRequest> Pages<'d, T, L> {
             device,
             items: VecDeque::new(),
             cursor: Some(0),
-            items_left: capacity,
+            items_left: capacity.min(MAX_ITEMS),
             // A page may be empty where the device walks a sparse table, but there are no more pages than slots.
-            pages_left: capacity.saturating_add(1),
+            pages_left: capacity.min(MAX_ITEMS) + 1,
+            empty_left: MAX_EMPTY_PAGES,
             list: PhantomData,
         }
     }
@@ -88,6 +95,12 @@ impl<'d, T: Transport, L: ListRequest> Pages<'d, T, L> {
         else {
             return misbehaving("a list is longer than its table");
         };
+        if items.is_empty() && next != 0 {
+            let Some(empty_left) = self.empty_left.checked_sub(1) else {
+                return misbehaving("a list is of empty pages");
+            };
+            self.empty_left = empty_left;
+        }
         if next != 0 && next <= cursor {
             return misbehaving("a list goes round in circles");
         }

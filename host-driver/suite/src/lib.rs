@@ -3,6 +3,7 @@
 //!
 //! * [`cases`]: the tests
 //! * [`faulty`]: a transport that loses, repeats and damages
+//! * [`hostile`]: a device that does what it likes
 //! * [`latency`]: how long things take
 //! * [`stand`]: devices behind a vfio-user socket and behind the kernel's VFIO
 //! * `world`: what the tests program
@@ -10,6 +11,7 @@
 
 pub mod cases;
 pub mod faulty;
+pub mod hostile;
 pub mod latency;
 pub mod stand;
 mod world;
