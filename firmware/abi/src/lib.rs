@@ -28,6 +28,11 @@ pub const ABI_MAJOR: u16 = 1;
 /// ABI version, minor part: raised when something is added.
 pub const ABI_MINOR: u16 = 1;
 
+/// PCI vendor id that the models show. Whoever builds cards brings one of his own.
+pub const PCI_VENDOR_ID: u16 = 0x1DE5;
+/// PCI device id of the physical function, as the register block has it.
+pub const PCI_DEVICE_ID: u16 = registers::offsets::device_id::DEVICE_RESET as u16;
+
 /// A value on the boundary that this version of the ABI doesn't know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct UnknownValue;

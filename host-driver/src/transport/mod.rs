@@ -21,7 +21,7 @@ use std::io;
 use std::time::Duration;
 
 /// Vendor id and, above it, device id of a SealNIC, as the first word of its configuration space reads.
-pub(crate) const SEALNIC_ID: u32 = sealnic_abi::registers::offsets::device_id::DEVICE_RESET << 16 | 0x1DE5;
+pub(crate) const SEALNIC_ID: u32 = (sealnic_abi::PCI_DEVICE_ID as u32) << 16 | sealnic_abi::PCI_VENDOR_ID as u32;
 
 /// A way to a device's PF.
 pub trait Transport {
