@@ -8,6 +8,7 @@
 //! * [`bed`]: the test bed: devices, VMs, wire, keys, accounts
 //! * [`frames`]: frames of VMs, built with an independent library, and checks of checksums by it
 //! * [`outer`]: datagrams of the underlay, read with an independent library
+//! * [`pf`]: devices as PCIe functions, and hosts that drive their rings
 //! * [`random`]: repeatable random values
 #![allow(
     clippy::unwrap_used,
@@ -21,6 +22,7 @@ pub mod backend;
 pub mod bed;
 pub mod frames;
 pub mod outer;
+pub mod pf;
 pub mod random;
 pub mod setup;
 

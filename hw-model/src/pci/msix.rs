@@ -107,9 +107,9 @@ impl Msix {
     /// behind the table is ignored.
     pub fn write_table(&mut self, at: usize, octets: &[u8]) {
         let place = self.table.get_mut(at..).unwrap_or_default();
-        for (offset, (octet, value)) in (at..).zip(place.iter_mut().zip(octets)) {
+        for (offset, (octet, value)) in place.iter_mut().zip(octets).enumerate() {
             *octet = value
-                & match offset % ENTRY {
+                & match (at + offset) % ENTRY {
                     0 => 0xFC,
                     12 => MASKED,
                     13..16 => 0,
