@@ -499,7 +499,12 @@ impl CycleNic {
             .core
             .nic
             .ingress_deliver(self.core.now_ns, &flight.arrived, &mut frame);
+        let range = frame.range();
         packet.verdict = Some(verdict);
+        // A frame for the host in the place of a VM has a header in front.
+        if verdict.destination().is_some() {
+            (packet.start, packet.end) = (range.start, range.end);
+        }
         flight.to = verdict.destination().map(edge);
         let arrive = flight.arrive_step;
         self.undelivered -= 1;

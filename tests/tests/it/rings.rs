@@ -351,7 +351,7 @@ fn frames_wait_for_buffers_that_hold_them_and_too_many_are_dropped() {
         let (mut bed, pf, mut receive, _transmit) = represented(backend);
         let back = bed.frame(1, 0, false).build();
         let len = 32 + back.len();
-        for _ in 0..300 {
+        for _ in 0..600 {
             bed.push(1, Edge::Vf(bed.setup.vms[1].port), &back, Offload::default());
         }
         bed.settle();
@@ -359,7 +359,7 @@ fn frames_wait_for_buffers_that_hold_them_and_too_many_are_dropped() {
         let counters = bed.counters(0);
         let dropped = counters.dropped(DropReason::HostPoliced);
         let held = counters.get(sealnic_abi::Counter::Held);
-        assert_eq!((held + dropped, dropped > 20), (300, true), "{held} held");
+        assert_eq!((held + dropped, dropped > 20), (600, true), "{held} held");
         counters.check_balance().unwrap();
 
         // A buffer that is too short comes back; the frame stays.
@@ -372,7 +372,7 @@ fn frames_wait_for_buffers_that_hold_them_and_too_many_are_dropped() {
         let (_, frame) = receive.frame().unwrap();
         assert_eq!(frame, back);
         let mut got = 1;
-        for _ in 0..300 {
+        for _ in 0..600 {
             receive.post_buffer(4096);
             receive.bell();
             pf.go_on();
