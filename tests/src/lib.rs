@@ -9,6 +9,7 @@
 //! * [`frames`]: frames of VMs, built with an independent library, and checks of checksums by it
 //! * [`outer`]: datagrams of the underlay, read with an independent library
 //! * [`pf`]: devices as PCIe functions, and hosts that drive their rings
+//! * [`timed`]: the cycle model under load
 //! * [`random`]: repeatable random values
 #![allow(
     clippy::unwrap_used,
@@ -25,6 +26,7 @@ pub mod outer;
 pub mod pf;
 pub mod random;
 pub mod setup;
+pub mod timed;
 
 pub use backend::{Backend, for_each_backend};
 pub use bed::{Outcome, TestBed};

@@ -193,10 +193,11 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         let association = self.keys.sa(sa)?.association;
         let peer = &self.keys.peer(association)?.config;
         let cid_len = usize::from(peer.local_cid_len);
-        // RFC 9147 section 4: one octet, id, 16-bit number and length. RFC 6347 section 4.1 and RFC 9146 section 4: 13 octets and the
-        // id, and the explicit nonce of RFC 5288 section 3.
+        // RFC 9147 section 4: one octet, id, 16-bit number, and a length where the octet says so. RFC 6347 section 4.1 and RFC 9146
+        // section 4: 13 octets and the id, and the explicit nonce of RFC 5288 section 3.
         let header_len = if peer.version == u8::from(DtlsVersion::Dtls13) {
-            5 + cid_len
+            let has_length = record.first().is_some_and(|octet| octet & 0x04 != 0);
+            3 + cid_len + if has_length { 2 } else { 0 }
         } else {
             13 + cid_len + 8
         };

@@ -374,6 +374,7 @@ impl CycleNic {
             self.units[unit].is_stalled = false;
         }
         self.outstanding_reads = 0;
+        self.reads.clear();
         debug_assert_eq!(self.inside, 0, "a frame outlived a reset");
     }
 }

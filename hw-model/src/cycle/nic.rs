@@ -119,7 +119,9 @@ pub(crate) struct CycleNic {
     pub(crate) fetch_bus_ps: u64,
     /// Octets of packet buffer in use, by direction.
     pub(crate) buffered: [usize; 2],
+    /// Read tags in use; when which of them are free again.
     pub(crate) outstanding_reads: u32,
+    pub(crate) reads: VecDeque<(u64, u32)>,
     /// Descriptors fetched and completions owed, for what is written and read several at a time.
     pub(crate) descriptors: u32,
     pub(crate) completions: u32,
@@ -223,6 +225,7 @@ impl CycleNic {
             fetch_bus_ps: 0,
             buffered: [0; 2],
             outstanding_reads: 0,
+            reads: VecDeque::new(),
             descriptors: 0,
             completions: 0,
             rx_completions: 0,

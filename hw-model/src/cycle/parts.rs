@@ -17,8 +17,6 @@ pub(crate) struct Fifo {
     pub(crate) producer: usize,
     pub(crate) consumer: usize,
     frames: VecDeque<(Slot, u64)>,
-    /// Places promised to frames that are on their way and can't be held up.
-    pub(crate) reserved: u32,
     /// The producer waits for room.
     pub(crate) is_awaited: bool,
     high_water: u32,
@@ -37,7 +35,6 @@ impl Fifo {
             producer,
             consumer,
             frames: VecDeque::with_capacity(depth.min(4_096) as usize),
-            reserved: 0,
             is_awaited: false,
             high_water: 0,
             pushed: 0,
@@ -53,7 +50,7 @@ impl Fifo {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.len() + self.reserved < self.depth
+        self.len() < self.depth
     }
 
     /// The frame that may be taken at this cycle.
@@ -85,7 +82,7 @@ impl Fifo {
     /// All frames, taken out.
     pub(crate) fn drain(&mut self, now: u64) -> Vec<Slot> {
         self.account(now);
-        (self.reserved, self.is_awaited) = (0, false);
+        self.is_awaited = false;
         self.popped += u64::from(self.len());
         self.frames.drain(..).map(|(slot, _)| slot).collect()
     }

@@ -134,15 +134,23 @@ impl CycleNic {
 
     /// Chooses the next port's frame and reads it over PCIe; frames come back in order.
     pub(crate) fn vf_fetch(&mut self, now: u64) -> UnitState {
+        // A tag is free when its answer is here, wherever the frame goes.
+        while let Some((answered, tags)) = self.reads.front().copied().filter(|(answered, _)| *answered <= now) {
+            self.reads.pop_front();
+            self.outstanding_reads -= tags;
+            debug_assert!(answered <= now);
+        }
+        let mut is_blocked = false;
         for _ in 0..self.pipelines {
             let Some(slot) = self.units[VF_FETCH].done(now) else {
                 break;
             };
-            self.units[VF_FETCH].pipe.pop_front();
             let fifo = self.inputs(unit_of(self.flights[slot].front, EGRESS_PARSER)).start;
-            self.fifos[fifo].reserved -= 1;
-            let tags = self.read_tags(slot);
-            self.outstanding_reads -= tags;
+            if !self.room(VF_FETCH, fifo, slot, now) {
+                is_blocked = true;
+                break;
+            }
+            self.units[VF_FETCH].pipe.pop_front();
             self.give(VF_FETCH, fifo, slot, now);
         }
         let mut state = UnitState::WaitInput;
@@ -154,11 +162,18 @@ impl CycleNic {
                 }
             }
         }
-        if let Some((_, done_at)) = self.units[VF_FETCH].pipe.front() {
-            self.wake(VF_FETCH, (*done_at).max(now + 1));
+        if let Some((_, done_at)) = self.units[VF_FETCH].pipe.front().filter(|_| !is_blocked) {
+            let at = (*done_at).max(now + 1);
+            self.wake(VF_FETCH, at);
+        }
+        if let Some((answered, _)) = self.reads.front() {
+            let at = *answered;
+            self.wake(VF_FETCH, at);
         }
         if self.units[VF_FETCH].busy_until > now {
             UnitState::Busy
+        } else if is_blocked {
+            FULL
         } else {
             state
         }
@@ -201,13 +216,7 @@ impl CycleNic {
             .read
             .hash()
             .map_or(0, |hash| (hash % self.pipelines as u64) as usize);
-        let unit = unit_of(front, EGRESS_PARSER);
-        let fifo = self.inputs(unit).start;
-        if !self.room(VF_FETCH, fifo, slot, now) {
-            return FULL;
-        }
         self.vf.take(len as u64);
-        self.fifos[fifo].reserved += 1;
         let flight = &mut self.flights[slot];
         flight.front = front;
         flight.taken = now;
@@ -217,7 +226,7 @@ impl CycleNic {
         let done_at = self.read_over_pcie(len as u64, tags.into(), now);
         let unit = &mut self.units[VF_FETCH];
         unit.begin(slot, done_at);
-        unit.is_stalled = false;
+        self.reads.push_back((done_at, tags));
         (unit.accept_at, unit.busy_until) = (now + 1, now + 1);
         // As many frames side by side as there are pipelines count as one cycle's work together.
         unit.width = self.pipelines as u64;
