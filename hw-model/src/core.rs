@@ -152,6 +152,8 @@ impl Core {
         self.host = Some(host);
         self.out.by_ring = true;
         self.bar.announce_rings(self.rings.host_frame_len());
+        // What occurred while nobody listened is in the causes.
+        let _ = self.bar.take_signals();
     }
 
     /// Function-level reset: all that the host programmed is gone, windows included. Frames that left have left.
@@ -302,5 +304,60 @@ impl Core {
             self.nic.poll(self.now_ns, 0);
         }
         self.nic.poll(self.now_ns, entries);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pci::{Backing, LocalHost, Permissions};
+    use sealnic_abi::mailbox::{MessageHeader, Opcode, write_message};
+    use sealnic_abi::object::SaInstall;
+    use sealnic_abi::registers::Register;
+    use sealnic_abi::ring::CommandDescriptor;
+    use zerocopy::IntoBytes;
+
+    /// Keys come in by DMA; whether they are taken, refused or can't be answered, the device keeps no copy but the key store's.
+    #[test]
+    fn a_request_of_the_ring_leaves_no_copy_behind() {
+        let host = LocalHost::new();
+        let memory = host.give(0, 0x4000, Permissions::READ_WRITE).unwrap();
+        let mut core = Core::new(&ModelConfig {
+            seed: Some(1),
+            ..ModelConfig::default()
+        })
+        .unwrap();
+        core.connect(Box::new(host));
+        let mut message = [0x5E; 4096];
+        let payload = [0xA5; size_of::<SaInstall>()];
+        let header = MessageHeader {
+            opcode: Opcode::SaInstall.into(),
+            sequence: 1,
+            ..MessageHeader::ZERO
+        };
+        let len = write_message(&mut message, header, &payload).unwrap();
+        memory.write(0x2000, &message).unwrap();
+        for (request_len, response) in [(len, 0x3000), (4096, 0x3000), (len, 0x10_0000)] {
+            let descriptor = CommandDescriptor {
+                request: 0x2000,
+                response,
+                request_len: request_len as u16,
+                response_len: 64,
+                reserved: [0; 12],
+            };
+            memory.write(0, descriptor.as_bytes()).unwrap();
+            for (register, value) in [
+                (Register::CommandRingControl, 0),
+                (Register::CommandRingCompletionsLo, 0x1000),
+                (Register::CommandRingSize, 4),
+                (Register::CommandRingControl, 1),
+                (Register::CommandRingDoorbell, 1),
+            ] {
+                core.write32(register.offset(), value);
+            }
+            core.fetch();
+            assert_eq!(core.read32(Register::CommandRingHead.offset()), 1, "it was carried out");
+            assert!(core.rings.holds_nothing());
+        }
     }
 }

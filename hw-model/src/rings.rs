@@ -178,6 +178,11 @@ impl Rings {
         })
     }
 
+    #[cfg(test)]
+    pub(crate) fn holds_nothing(&self) -> bool {
+        self.request.iter().chain(&self.response).all(|octet| *octet == 0)
+    }
+
     /// Back to no rings at all; what waits in them is wiped.
     pub(crate) fn reset(&mut self) {
         self.rings = [State::default(); Ring::ALL.len()];
