@@ -14,6 +14,8 @@ const HUGE_PAGE: usize = 2 << 20;
 /// Memory of a file that exists nowhere but in memory, mapped shared, until it is dropped.
 pub(crate) struct MappedMemory {
     map: MmapRaw,
+    /// Kept for who maps it at the device's side.
+    #[cfg(any(feature = "vfio-user", test))]
     file: File,
 }
 
@@ -41,15 +43,21 @@ impl MappedMemory {
         ftruncate(&file, u64::try_from(len).unwrap_or(u64::MAX))?;
         let file = File::from(file);
         let map = MmapOptions::new().len(len).map_raw(&file)?;
-        Ok(Self { map, file })
+        Ok(Self {
+            map,
+            #[cfg(any(feature = "vfio-user", test))]
+            file,
+        })
     }
 
     /// The file behind it, for whoever maps the memory at the device's side.
+    #[cfg(any(feature = "vfio-user", test))]
     pub(crate) const fn file(&self) -> &File {
         &self.file
     }
 
     /// Where it is mapped, for the kernel.
+    #[cfg(feature = "vfio")]
     pub(crate) fn address(&self) -> *mut u8 {
         self.map.as_mut_ptr()
     }

@@ -332,9 +332,15 @@ fn negotiate(connection: &mut Connection) -> Result<(), TransportError> {
             }
             error => error,
         })?
-        .map_err(|source| TransportError::Operation {
-            operation: "agreeing on the vfio-user protocol",
-            source,
+        .map_err(|source| match source.kind() {
+            // And one that knows of its other client says so.
+            io::ErrorKind::ResourceBusy => TransportError::InUse {
+                what: connection.what().into(),
+            },
+            _ => TransportError::Operation {
+                operation: "agreeing on the vfio-user protocol",
+                source,
+            },
         })?;
     match Version::read_from_prefix(&reply) {
         Ok((theirs, _)) if theirs.major == 0 && theirs.minor <= PROTOCOL_MINOR => Ok(()),
