@@ -230,7 +230,7 @@ impl Owner {
     }
 
     fn begin(mut config: OwnerConfig) -> Result<Self, StartError> {
-        let loaded = config.desired.as_mut().map(|source| source.load()).transpose();
+        let loaded = config.desired.as_mut().map(|source| load(&mut **source)).transpose();
         let desired = loaded.map_err(StartError::Desired)?;
         let now = Instant::now();
         let mut owner = Self {
@@ -553,12 +553,17 @@ impl Owner {
                 "this daemon keeps no desired state; start it with --scenario to have one",
             ));
         };
-        match source.load() {
+        match load(&mut **source) {
             Ok(desired) => {
+                let same_log = self
+                    .desired
+                    .as_ref()
+                    .is_some_and(|old| old.flow_log == desired.flow_log);
                 self.desired = Some(desired);
-                let result = self.program();
-                self.restart_flow_log();
-                result
+                if !same_log {
+                    self.restart_flow_log();
+                }
+                self.program()
             }
             Err(problem) => {
                 let message = format!("not reloaded, everything stays as it was: {problem}");
@@ -641,6 +646,15 @@ impl Owner {
             events = self.events,
             "gave the device up; it goes on as programmed"
         );
+    }
+}
+
+/// Loads a desired state that doesn't contradict itself.
+fn load(source: &mut dyn DesiredSource) -> Result<Desired, String> {
+    let desired = source.load()?;
+    match desired.state.check() {
+        Ok(()) => Ok(desired),
+        Err(error) => Err(format!("{}: {error}", source.describe())),
     }
 }
 

@@ -13,11 +13,13 @@ use sealnic_driver::transport::model::ModelTransport;
 use sealnic_driver::transport::vfio::VfioTransport;
 use sealnic_driver::transport::vfio_user::VfioUserTransport;
 use sealnic_driver::{Error, Transport, TransportError};
-use sealnic_hw_model::{FunctionalModel, ModelConfig};
+use sealnic_hw_model::cycle::{CycleModel, HwConfig};
+use sealnic_hw_model::{FunctionalModel, HwModel, ModelConfig};
 
 /// What `--device` takes.
 pub(super) const DEVICE_HELP: &str = "Device to own:
   model             a model in the daemon's own process, which dies with it
+  model:cycle       the same, cycle by cycle
   vfio-user:PATH    a device served at a Unix socket (sealnic serve)
   vfio:BDF          a PCI function bound to vfio-pci (sealnic device bind BDF)";
 
@@ -26,6 +28,8 @@ pub(super) const DEVICE_HELP: &str = "Device to own:
 pub(super) enum DeviceSpec {
     /// A functional model in this process.
     Model,
+    /// A cycle-level model in this process.
+    CycleModel,
     /// A device served at a Unix socket.
     VfioUser(PathBuf),
     /// A PCI function.
@@ -38,9 +42,10 @@ impl FromStr for DeviceSpec {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once(':') {
             None if text == "model" => Ok(Self::Model),
+            Some(("model", "cycle")) => Ok(Self::CycleModel),
             Some(("vfio-user", path)) if !path.is_empty() => Ok(Self::VfioUser(path.into())),
             Some(("vfio", bdf)) => bdf.parse().map(Self::Vfio).map_err(|error| format!("{error}")),
-            _ => Err("no such kind of device; give model, vfio-user:PATH or vfio:BDF".to_owned()),
+            _ => Err("no such kind of device; give model, model:cycle, vfio-user:PATH or vfio:BDF".to_owned()),
         }
     }
 }
@@ -49,6 +54,7 @@ impl fmt::Display for DeviceSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Model => f.write_str("model"),
+            Self::CycleModel => f.write_str("model:cycle"),
             Self::VfioUser(path) => write!(f, "vfio-user:{}", path.display()),
             Self::Vfio(bdf) => write!(f, "vfio:{bdf}"),
         }
@@ -59,7 +65,7 @@ impl DeviceSpec {
     /// Under which name the device is locked; `None` when nobody else could reach it.
     pub(super) fn lock_name(&self) -> Option<String> {
         match self {
-            Self::Model => None,
+            Self::Model | Self::CycleModel => None,
             // One socket, however it is named. One that isn't there yet has no other name.
             Self::VfioUser(path) => {
                 let path = path.canonicalize().unwrap_or_else(|_| path.clone());
@@ -74,13 +80,13 @@ impl DeviceSpec {
 pub(super) fn open(spec: &DeviceSpec) -> Result<Box<dyn Board>, Error> {
     let board: Box<dyn Board> = match spec {
         DeviceSpec::Model => {
-            let model = FunctionalModel::new(&ModelConfig::default()).map_err(|error| Error::Unavailable {
-                what: error.to_string(),
-            })?;
-            Box::new(InProcess {
-                transport: ModelTransport::new(Box::new(model)),
-                next_advance: Duration::ZERO,
-            })
+            let model = FunctionalModel::new(&ModelConfig::default()).map_err(unavailable)?;
+            Box::new(InProcess::new(Box::new(model)))
+        }
+        DeviceSpec::CycleModel => {
+            let hardware = HwConfig::default_preset().map_err(unavailable)?;
+            let model = CycleModel::new(&ModelConfig::default(), &hardware).map_err(unavailable)?;
+            Box::new(InProcess::new(Box::new(model)))
         }
         DeviceSpec::VfioUser(path) => Box::new(VfioUserTransport::connect(path)?),
         DeviceSpec::Vfio(bdf) => Box::new(VfioTransport::open(*bdf)?),
@@ -90,10 +96,25 @@ pub(super) fn open(spec: &DeviceSpec) -> Result<Box<dyn Board>, Error> {
     Ok(board)
 }
 
+fn unavailable(error: impl fmt::Display) -> Error {
+    Error::Unavailable {
+        what: error.to_string(),
+    }
+}
+
 /// A model in this process: the host's clock drives it, and nobody takes its frames.
 struct InProcess {
     transport: ModelTransport,
     next_advance: Duration,
+}
+
+impl InProcess {
+    fn new(model: Box<dyn HwModel>) -> Self {
+        Self {
+            transport: ModelTransport::new(model),
+            next_advance: Duration::ZERO,
+        }
+    }
 }
 
 /// Time between two passes over the model's tables, for aging and the flow log.
@@ -131,7 +152,7 @@ mod tests {
 
     #[test]
     fn devices_are_read_as_they_are_written() {
-        for text in ["model", "vfio-user:/run/a.sock", "vfio:0000:65:00.0"] {
+        for text in ["model", "model:cycle", "vfio-user:/run/a.sock", "vfio:0000:65:00.0"] {
             assert_eq!(text.parse::<DeviceSpec>().unwrap().to_string(), text);
         }
         assert_eq!(

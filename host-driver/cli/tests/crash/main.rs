@@ -15,6 +15,7 @@
 #[path = "../daemon/harness.rs"]
 mod harness;
 mod nic;
+#[allow(dead_code, reason = "shared with the tests of the daemon")]
 mod rig;
 mod wire;
 

@@ -16,11 +16,17 @@ pub(crate) struct Vm(Arc<Mutex<Queues>>);
 struct Queues {
     to_nic: VecDeque<Vec<u8>>,
     from_nic: Vec<Vec<u8>>,
+    reset: bool,
 }
 
 impl Vm {
     pub(crate) fn send(&self, frame: Vec<u8>) {
         self.0.lock().unwrap().to_nic.push_back(frame);
+    }
+
+    /// Has the NIC reset itself when its time next passes.
+    pub(crate) fn reset_nic(&self) {
+        self.0.lock().unwrap().reset = true;
     }
 
     pub(crate) fn has_received(&self, frame: &[u8]) -> bool {
@@ -65,6 +71,9 @@ impl HwModel for Tapped {
     fn advance(&mut self, now_ns: u64) {
         while let Some(frame) = { self.vm.0.lock().unwrap().to_nic.pop_front() } {
             self.model.submit(Edge::Vf(0), Packet::new(&frame, now_ns, 0));
+        }
+        if std::mem::take(&mut self.vm.0.lock().unwrap().reset) {
+            self.model.reset();
         }
         self.model.advance(now_ns);
     }

@@ -7,7 +7,7 @@ use sealnic_driver::control::spec::{AssociationSpec, MappingSpec, PortSpec, Vnet
 use sealnic_sim::Scenario;
 use sealnic_sim::serve::Server;
 use serde_json::Value;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -36,15 +36,20 @@ pub(crate) struct Rig {
     folder: Folder,
     run: RunNumber,
     scenario: Scenario,
-    vms: [Vm; 2],
-    sockets: [PathBuf; 2],
-    capture: PathBuf,
-    stop: Option<UnixStream>,
-    server: Option<JoinHandle<()>>,
+    served: RefCell<Option<Served>>,
     next_frame: Cell<u32>,
 }
 
+/// The NICs and the thread that serves them.
+struct Served {
+    vms: [Vm; 2],
+    stop: UnixStream,
+    server: JoinHandle<()>,
+}
+
 const HOSTS: [&str; 2] = ["host-a", "host-b"];
+const SOCKETS: [&str; 2] = ["a.nic", "b.nic"];
+const CAPTURE: &str = "wire.pcapng";
 
 impl Rig {
     pub(crate) fn new(run: RunNumber) -> Self {
@@ -53,28 +58,58 @@ impl Rig {
         assert_ne!(text, SCENARIO, "records of DTLS 1.2 show their numbers");
         folder.write("scenario.toml", &text);
         let scenario = Scenario::parse(&text, &folder.path("scenario.toml")).unwrap();
-        let sockets = ["a.nic", "b.nic"].map(|name| folder.path(name));
-        let capture = folder.path("wire.pcapng");
-        let (nics, vms): (Vec<_>, Vec<_>) = sockets.iter().map(|socket| nic(socket)).unzip();
-        let server = Server::bind(nics, Some(&scenario), Some(&capture)).unwrap();
-        let (stop, stopped) = UnixStream::pair().unwrap();
-        let server = std::thread::spawn(move || server.run(stopped.as_fd()).unwrap());
-        Self {
+        let rig = Self {
             folder,
             run,
             scenario,
-            vms: [vms[0].clone(), vms[1].clone()],
-            sockets,
-            capture,
-            stop: Some(stop),
-            server: Some(server),
+            served: RefCell::new(None),
             next_frame: Cell::new(0),
+        };
+        rig.serve();
+        rig
+    }
+
+    /// Serves NICs as they come from the factory.
+    pub(crate) fn serve(&self) {
+        let (mut nics, mut vms) = (Vec::new(), Vec::new());
+        for name in SOCKETS {
+            let (nic, vm) = nic(&self.folder.path(name));
+            nics.push(nic);
+            vms.push(vm);
         }
+        let server = Server::bind(nics, Some(&self.scenario), Some(&self.folder.path(CAPTURE))).unwrap();
+        let (stop, stopped) = UnixStream::pair().unwrap();
+        *self.served.borrow_mut() = Some(Served {
+            vms: vms.try_into().ok().unwrap(),
+            stop,
+            server: std::thread::spawn(move || server.run(stopped.as_fd()).unwrap()),
+        });
+    }
+
+    /// Switches the NICs off.
+    pub(crate) fn switch_off(&self) {
+        if let Some(served) = self.served.borrow_mut().take() {
+            drop(served.stop);
+            served.server.join().unwrap();
+        }
+    }
+
+    fn vm(&self, host: usize) -> Vm {
+        self.served.borrow().as_ref().unwrap().vms[host].clone()
+    }
+
+    pub(crate) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// How a daemon reaches a host's NIC.
+    pub(crate) fn device(&self, host: usize) -> String {
+        format!("vfio-user:{}", self.folder.text(SOCKETS[host]))
     }
 
     /// Starts a host's daemon, to die at a point.
     pub(crate) fn daemon(&self, host: usize, point: Option<&str>) -> Result<Daemon<'_>, String> {
-        let device = format!("vfio-user:{}", self.sockets[host].display());
+        let device = self.device(host);
         let (scenario, run_id) = (self.folder.text("scenario.toml"), self.run.text());
         let args = [
             "--device",
@@ -88,6 +123,29 @@ impl Rig {
         ];
         let variables: Vec<_> = point.iter().map(|point| ("SEALNIC_FAULT_POINT", *point)).collect();
         self.folder.try_daemon_with(&args, &variables)
+    }
+
+    /// Starts a host's daemon with further options.
+    pub(crate) fn daemon_with(&self, host: usize, more: &[&str]) -> Daemon<'_> {
+        let device = self.device(host);
+        let (scenario, run_id) = (self.folder.text("scenario.toml"), self.run.text());
+        let args = [
+            "--device",
+            &device,
+            "--scenario",
+            &scenario,
+            "--host",
+            HOSTS[host],
+            "--run-id",
+            &run_id,
+        ];
+        self.folder.daemon(&[&args, more].concat())
+    }
+
+    /// Resets a NIC, as a watchdog of its own would.
+    pub(crate) fn reset(&self, host: usize) {
+        self.vm(host).reset_nic();
+        std::thread::sleep(Duration::from_millis(100));
     }
 
     /// Has host a's daemon die while it programs.
@@ -149,7 +207,7 @@ impl Rig {
     /// Sends a frame in each direction, whatever becomes of it.
     pub(crate) fn send_both_ways(&self) {
         for from in 0..2 {
-            self.vms[from].send(self.frame(from));
+            self.vm(from).send(self.frame(from));
         }
         // Longer than the wire's clock ticks.
         std::thread::sleep(Duration::from_millis(100));
@@ -159,8 +217,8 @@ impl Rig {
     pub(crate) fn check_forwarding(&self) {
         for from in [0, 1, 0, 1] {
             let frame = self.frame(from);
-            self.vms[from].send(frame.clone());
-            let to = &self.vms[1 - from];
+            self.vm(from).send(frame.clone());
+            let to = self.vm(1 - from);
             eventually(&format!("a frame of {} arrives", HOSTS[from]), || {
                 to.has_received(&frame)
             });
@@ -216,12 +274,11 @@ impl Rig {
         assert!(sas.iter().all(|sa| sa["phase"] != "Dead"), "{sas:?}");
     }
 
-    /// Stops serving; the wire's capture, which goes with this rig.
-    pub(crate) fn finish(mut self) -> Capture {
-        drop(self.stop.take());
-        self.server.take().unwrap().join().unwrap();
+    /// Switches the NICs off; the wire's capture, which goes with this rig.
+    pub(crate) fn finish(self) -> Capture {
+        self.switch_off();
         Capture {
-            path: self.capture.clone(),
+            path: self.folder.path(CAPTURE),
             _rig: self,
         }
     }
@@ -229,9 +286,9 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(server) = self.server.take() {
-            let _ = server.join();
+        if let Some(served) = self.served.get_mut().take() {
+            drop(served.stop);
+            let _ = served.server.join();
         }
     }
 }
@@ -280,8 +337,11 @@ fn udp_frame(from: usize, number: u32) -> Vec<u8> {
     let checksum = !u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap();
     ip[10..12].copy_from_slice(&checksum.to_be_bytes());
     frame.extend(ip);
+    let ports = [12_345u16, 12_346];
+    frame.extend(ports[from].to_be_bytes());
+    frame.extend(ports[1 - from].to_be_bytes());
     // No checksum, as IPv4 allows (RFC 768).
-    frame.extend([0x30, 0x39, 0x30, 0x3a, 0, 12, 0, 0]);
+    frame.extend([0, 12, 0, 0]);
     frame.extend(payload);
     frame
 }

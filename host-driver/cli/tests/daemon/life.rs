@@ -162,3 +162,27 @@ fn without_a_scenario_there_is_nothing_to_reload() {
     daemon.signal(Signal::HUP);
     daemon.ok(&["stats"]);
 }
+
+#[test]
+fn the_cycle_model_is_owned_like_any_other_device() {
+    let folder = Folder::new();
+    let scenario = folder.write("scenario.toml", SCENARIO);
+    let args = [
+        "--device",
+        "model:cycle",
+        "--scenario",
+        &scenario,
+        "--host",
+        "host-a",
+        "--run-id",
+        RUN_ID,
+    ];
+    let daemon = folder.daemon(&args);
+    assert_eq!(daemon.json(&["device", "info"])["device"], "model:cycle");
+    assert_eq!(daemon.json(&["mapping", "list"]).as_array().unwrap().len(), 6);
+    assert_eq!(daemon.json(&["sa", "list"]).as_array().unwrap().len(), 2);
+    let time = |daemon: &crate::harness::Daemon<'_>| daemon.json(&["device", "info"])["time_ns"].as_u64().unwrap();
+    let before = time(&daemon);
+    eventually("its time passes", || time(&daemon) > before);
+    assert_eq!(daemon.json(&["stats"])["balanced"], true);
+}

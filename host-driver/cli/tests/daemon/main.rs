@@ -12,3 +12,9 @@ mod harness;
 mod hostile;
 mod keys;
 mod life;
+#[path = "../crash/nic.rs"]
+mod nic;
+#[allow(dead_code, reason = "shared with the test that kills daemons")]
+#[path = "../crash/rig.rs"]
+mod rig;
+mod served;

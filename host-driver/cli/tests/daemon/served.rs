@@ -1,0 +1,134 @@
+//! Daemons of NICs that somebody else serves, and that go on without them.
+
+use crate::harness::eventually;
+use crate::rig::{Rig, RunNumber};
+use rustix::process::Signal;
+use serde_json::Value;
+
+#[test]
+fn flows_and_events_are_shown_and_end_in_the_flow_log() {
+    let rig = Rig::new(RunNumber::new(100));
+    let _peer = rig.daemon(1, None).unwrap();
+    let logs = rig.folder().text("flow-log");
+    let mut daemon = rig.daemon_with(0, &["--flow-log", &logs]);
+    rig.check_forwarding();
+    eventually("both directions are in the log", || {
+        daemon.ok(&["log"]).matches("FlowBegin").count() == 2
+    });
+    let flows = daemon.json(&["flow", "show", "10.1.0.4", "10.1.0.5"]);
+    assert_eq!(flows.as_array().unwrap().len(), 2, "{flows}");
+    assert!(
+        flows
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|flow| flow["code"] == "X" && flow["packets"] == 2),
+        "{flows}"
+    );
+    assert_eq!(daemon.json(&["flow", "list", "--port", "9"]), serde_json::json!([]));
+    let stats = daemon.json(&["stats"]);
+    assert_eq!(
+        (&stats["counters"]["WireSealed"], &stats["balanced"]),
+        (&2.into(), &true.into()),
+        "{stats}"
+    );
+    assert_eq!(daemon.json(&["flow", "flush"])["count"], 2);
+    eventually("the flows have ended", || {
+        daemon.ok(&["log"]).matches("FlowEnd").count() == 2
+    });
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait(), Some(0));
+    let text = std::fs::read_to_string(rig.folder().path("flow-log/flow-log.jsonl")).unwrap();
+    let records: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    // The test may run over the end of a minute.
+    assert!(!records.is_empty() && records.len() <= 2, "{text}");
+    assert!(
+        records
+            .iter()
+            .all(|record| record["macAddress"] == "000D3A000001" && record["flowLogVersion"] == 4)
+    );
+    let tuple = "10.1.0.4,10.1.0.5,12345,12346,17,O,E,X,2,92,2,92";
+    assert!(text.contains(tuple), "{text}");
+}
+
+#[test]
+fn a_device_has_one_daemon_whatever_its_socket_is_called() {
+    let rig = Rig::new(RunNumber::new(101));
+    let first = rig.daemon(0, None).unwrap();
+    let said = rig
+        .folder()
+        .try_daemon(&["--device", &rig.device(0), "--name", "other"])
+        .err()
+        .unwrap();
+    let expected = format!("belongs to another daemon (process {})", first.pid());
+    assert!(said.contains(&expected) && said.contains("a.nic"), "{said}");
+    assert_eq!(first.json(&["device", "info"])["enabled"], true);
+}
+
+#[test]
+fn a_daemon_that_stops_leaves_the_nic_forwarding_and_the_next_one_finds_all_in_place() {
+    let rig = Rig::new(RunNumber::new(102));
+    let _peer = rig.daemon(1, None).unwrap();
+    let mut daemon = rig.daemon(0, None).unwrap();
+    rig.check_forwarding();
+    daemon.signal(Signal::TERM);
+    assert_eq!(daemon.wait(), Some(0));
+    rig.check_forwarding();
+    let daemon = rig.daemon(0, None).unwrap();
+    assert!(!daemon.said().contains("keys installed"));
+    rig.check_state(&daemon);
+    let done = daemon.json(&["device", "reload"]);
+    assert_eq!(
+        (&done["added"], &done["changed"], &done["installed"]),
+        (&0.into(), &0.into(), &0.into())
+    );
+    rig.check_forwarding();
+}
+
+#[test]
+fn a_device_that_goes_and_comes_back_is_programmed_again_but_its_keys() {
+    let rig = Rig::new(RunNumber::new(103));
+    let daemon = rig.daemon(0, None).unwrap();
+    rig.switch_off();
+    eventually("the daemon notices", || {
+        !daemon.client(&["device", "info"]).status.success()
+    });
+    let said = daemon.fails(&["vnet", "list"]);
+    assert!(
+        said.contains("can't be reached") && said.contains("goes on trying"),
+        "{said}"
+    );
+    rig.serve();
+    eventually("the device is back", || {
+        daemon.client(&["device", "info"]).status.success()
+    });
+    // Another life of the device: the policy is there, and the run's keys are not.
+    let info = daemon.json(&["device", "info"]);
+    assert!(
+        info["desired"]["problem"].as_str().unwrap().contains("another life"),
+        "{info}"
+    );
+    assert_eq!(daemon.json(&["vnet", "show", "100"])["enforcement"], "DropUnencrypted");
+    assert_eq!(daemon.json(&["sa", "list"]), serde_json::json!([]));
+}
+
+#[test]
+fn a_device_that_is_reset_behind_the_daemons_back_is_programmed_again_but_its_keys() {
+    let rig = Rig::new(RunNumber::new(104));
+    let peer = rig.daemon(1, None).unwrap();
+    let daemon = rig.daemon(0, None).unwrap();
+    rig.check_forwarding();
+    rig.reset(0);
+    eventually("the daemon notices", || {
+        let info = daemon.json(&["device", "info"]);
+        info["desired"]["problem"]
+            .as_str()
+            .is_some_and(|problem| problem.contains("another life"))
+    });
+    assert_eq!(daemon.json(&["vnet", "show", "100"])["enforcement"], "DropUnencrypted");
+    assert_eq!(daemon.json(&["sa", "list"]), serde_json::json!([]));
+    // Nothing is forwarded, and nothing leaves in the clear.
+    rig.send_both_ways();
+    assert_eq!(daemon.json(&["stats"])["counters"]["WireClear"], 0);
+    drop((daemon, peer));
+}
