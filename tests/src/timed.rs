@@ -129,8 +129,8 @@ pub struct LoadBed {
     pub bed: TestBed,
     /// The NIC under test.
     pub nic: Timed,
-    /// How it was made.
-    pub config: ModelConfig,
+    /// Time of the first frame, at which the NIC's clock began.
+    pub first_ns: u64,
 }
 
 /// A load, in each direction.
@@ -153,6 +153,8 @@ pub struct Load {
 /// What came of a load.
 #[derive(Debug, Clone, Default)]
 pub struct LoadOutcome {
+    /// When the load began, in picoseconds like the times on the line.
+    pub start_ps: u64,
     /// Times at which frames' last bits left on the line, in picoseconds.
     pub sent_ps: Vec<u64>,
     /// Times at which frames' last bits came from the line, in picoseconds.
@@ -178,7 +180,7 @@ impl LoadBed {
         });
         bed.is_connected = false;
         bed.records_wire = false;
-        Self { bed, nic, config }
+        Self { bed, nic, first_ns: 0 }
     }
 
     /// Port of a flow's VM: flows take turns between the pairs of VMs.
@@ -242,6 +244,7 @@ impl LoadBed {
 
     /// Has every flow decided, and waits until nothing moves.
     pub fn make_known(&mut self, flows: u16) {
+        self.first_ns = self.bed.now_ns + 5_000;
         for flow in 0..flows {
             self.bed.now_ns += 5_000;
             let now_ns = self.bed.now_ns;
@@ -284,7 +287,10 @@ impl LoadBed {
         if !load.ingress {
             given[1] = load.frames;
         }
-        let mut outcome = LoadOutcome::default();
+        let mut outcome = LoadOutcome {
+            start_ps: (start_ns - self.first_ns) * 1_000,
+            ..LoadOutcome::default()
+        };
         let mut now_ns = start_ns;
         while given != [load.frames; 2] {
             now_ns += 100;

@@ -208,6 +208,8 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     /// way ends here; else it is to be delivered.
     pub fn ingress_arrive(&mut self, now_ns: u64, frame: &mut Frame<'_>, arrived: &mut Arrived) -> Option<Verdict> {
         self.enter(now_ns, Counter::WireIn);
+        // What was known of another frame must not be taken for this one's.
+        *arrived = Arrived::EMPTY;
         match self.arrive(frame, &mut arrived.arriving) {
             Ok(Arrival::Ended(verdict)) => Some(self.finish(Ok(verdict), frame)),
             Ok(arrival) => {

@@ -7,4 +7,6 @@
     reason = "helpers of tests, where a panic is a finding and the test runner shows what is printed"
 )]
 
+mod laws;
 mod line_rate;
+mod replay;
