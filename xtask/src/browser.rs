@@ -8,8 +8,7 @@ use std::process::Command;
 
 /// Draws a report that has all that a page must stand up to, judges it, and tests the judge on spoiled copies.
 pub(crate) fn check() -> Result<()> {
-    ensure_programs(&["chromium", "chromedriver"]).context("the line-rate report can't be judged without a browser")?;
-    BROWSER_VENV.ensure()?;
+    prepare()?;
     let folder = root().join("target/browser");
     std::fs::create_dir_all(&folder)?;
     let (data, page) = (folder.join("sample.json"), folder.join("sample.html"));
@@ -31,7 +30,14 @@ pub(crate) fn check() -> Result<()> {
 
 /// Judges a page against the data that it was drawn from.
 pub(crate) fn judge(page: &Path, data: &Path) -> Result<()> {
+    prepare()?;
     run(python("check_report.py").arg(page).arg("--data").arg(data))
+}
+
+/// Sees to it that there is a browser, and what drives it.
+fn prepare() -> Result<()> {
+    ensure_programs(&["chromium", "chromedriver"]).context("the line-rate report can't be judged without a browser")?;
+    BROWSER_VENV.ensure()
 }
 
 /// A program of `tests/browser`.
