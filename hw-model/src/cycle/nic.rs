@@ -268,6 +268,8 @@ impl CycleNic {
     /// Lets the unit act that is next.
     pub(crate) fn act(&mut self, unit: usize, now: u64) {
         self.next[unit] = NEVER;
+        // Before new work moves the end of the old.
+        self.units[unit].account_state(now);
         let state = match unit {
             VF_FETCH => self.vf_fetch(now),
             CONTROL_CPU => self.control_cpu(now),

@@ -173,7 +173,7 @@ impl Unit {
     }
 
     /// Counts the time since the last change of state. Work may have ended since without an event.
-    fn account_state(&mut self, now: u64) {
+    pub(crate) fn account_state(&mut self, now: u64) {
         let worked = if self.state == UnitState::Busy {
             now.min(self.busy_until.max(self.since)) - self.since
         } else {
