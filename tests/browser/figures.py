@@ -20,6 +20,11 @@ def share(figures):
     return 100 * figures["achieved"]["frames_per_s"] / figures["line"]["frames_per_s"]
 
 
+def limit(point, name):
+    found = side(point, name)["limit"]
+    return f"{found['unit']}: {found['cause']}"
+
+
 def lost(point):
     return sum(drops["frames"] for figures in point["directions"] for drops in figures["drops"])
 
@@ -60,7 +65,7 @@ def tables(report):
             ],
         )
         expected["limits-table"] = (
-            ["Frame octets", "Protection", "Egress unit", "Egress busy %", "Ingress unit", "Ingress busy %"],
+            ["Frame octets", "Protection", "Egress", "% of time", "Ingress", "% of time"],
             [
                 [
                     str(p["frame_len"]),
@@ -68,7 +73,7 @@ def tables(report):
                     *(
                         text
                         for name in ("egress", "ingress")
-                        for text in (side(p, name)["limit"]["unit"], number(side(p, name)["limit"]["busy_percent"], 1))
+                        for text in (limit(p, name), number(side(p, name)["limit"]["busy_percent"], 1))
                     ),
                 ]
                 for p in sizes
@@ -96,8 +101,8 @@ def tables(report):
                 "Egress % of line",
                 "Ingress % of line",
                 "Dropped frames",
-                "Egress unit",
-                "Ingress unit",
+                "Egress limit",
+                "Ingress limit",
             ],
             [
                 [
@@ -105,7 +110,7 @@ def tables(report):
                     DISTRIBUTIONS[p["distribution"]],
                     *both(p, share, 2),
                     str(lost(p)),
-                    *(side(p, name)["limit"]["unit"] for name in ("egress", "ingress")),
+                    *(limit(p, name) for name in ("egress", "ingress")),
                 ]
                 for p in flows
                 if (p["protection"], p["frame_len"]) == (protection, frame_len)

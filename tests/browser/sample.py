@@ -39,6 +39,7 @@ def point(series, protection, frame_len, flows, distribution, share):
                 "limit": {
                     "unit": f"{direction}.mac" if frame_len > 256 else f"{direction}.engine" if lost == 0 else "memory",
                     "busy_percent": 100 * min(1, its_share + 0.001),
+                    "cause": "busy" if lost == 0 else "waits for <memory>",
                 },
             }
         )

@@ -1,6 +1,6 @@
 //! The report's figures: each a chart and, beside it, the table of what the chart shows.
 
-use super::super::{Direction, DirectionFigures, LineRateReport, Point, Protection, Rates, Series as Sweep};
+use super::super::{Direction, DirectionFigures, Limit, LineRateReport, Point, Protection, Rates, Series as Sweep};
 use super::axis::Axis;
 use super::chart::{Chart, Look, Series};
 use super::table::{Column, Table};
@@ -121,6 +121,11 @@ fn cell(value: Option<f64>, decimals: usize) -> String {
 /// Cells of both directions.
 fn both(point: &Point, decimals: usize, value: impl Fn(&DirectionFigures) -> f64) -> [String; 2] {
     [Direction::Egress, Direction::Ingress].map(|direction| cell(of(point, direction).map(&value), decimals))
+}
+
+/// The unit that limits, and what it did.
+fn limit_cell(limit: Option<&Limit>) -> String {
+    limit.map_or_else(|| "–".to_owned(), |limit| format!("{}: {}", limit.unit, limit.cause))
 }
 
 fn size_columns() -> Vec<Column> {
@@ -328,33 +333,33 @@ fn limiting_units(points: &[&Point]) -> Figure {
     });
     let mut columns = size_columns();
     for name in ["Egress", "Ingress"] {
-        columns.push(Column::words(&format!("{name} unit")));
-        columns.push(Column::figures(format!("{name} busy"), "%"));
+        columns.push(Column::words(name));
+        columns.push(Column::figures("", "% of time"));
     }
     let rows = points.iter().map(|point| {
         let mut row = size_cells(point);
         for direction in [Direction::Egress, Direction::Ingress] {
             let limit = of(point, direction).map(|figures| &figures.limit);
-            row.push(limit.map_or_else(|| "–".to_owned(), |limit| limit.unit.clone()));
+            row.push(limit_cell(limit));
             row.push(cell(limit.map(|limit| limit.busy_percent), 1));
         }
         row
     });
     Figure {
         title: "Which unit limits".to_owned(),
-        lead: "The unit that was busy for the greatest part of the time, in each direction.".to_owned(),
+        lead: "The unit of each direction that let frames wait for the greatest part of the time: at line rate, the line itself.".to_owned(),
         table: Table {
             id: "limits-table".to_owned(),
-            caption: "The busiest unit of each direction, and how much of the time it was busy".to_owned(),
+            caption: "What limits each direction, and for how much of the time".to_owned(),
             columns,
             rows: rows.collect(),
         },
         chart: Chart {
             id: "limits".to_owned(),
-            title: "Busiest unit by frame size".to_owned(),
-            description: format!("Units that are the busiest at some size: {}.", units.join(", ")),
+            title: "Limiting unit by frame size".to_owned(),
+            description: format!("Units that limit at some size: {}.", units.join(", ")),
             x: sizes_axis(points),
-            y: Axis::names("Busiest unit (name)", &units),
+            y: Axis::names("Limiting unit (name)", &units),
             series: series.collect(),
         },
     }
@@ -385,13 +390,13 @@ fn by_flows(points: &[&Point], protection: Protection, frame_len: u32) -> Figure
     let mut columns = vec![Column::figures("Flows", "a direction"), Column::words("Distribution")];
     columns.extend(["Egress", "Ingress"].map(|name| Column::figures(name, "% of line")));
     columns.push(Column::figures("Dropped", "frames"));
-    columns.extend(["Egress unit", "Ingress unit"].map(Column::words));
+    columns.extend(["Egress limit", "Ingress limit"].map(Column::words));
     let rows = points.iter().map(|point| {
         let mut row = vec![point.flows.to_string(), point.distribution.name().to_owned()];
         row.extend(both(point, 2, DirectionFigures::percent_of_line));
         row.push(dropped(point).to_string());
         for direction in [Direction::Egress, Direction::Ingress] {
-            row.push(of(point, direction).map_or_else(|| "–".to_owned(), |figures| figures.limit.unit.clone()));
+            row.push(limit_cell(of(point, direction).map(|figures| &figures.limit)));
         }
         row
     });
@@ -413,7 +418,7 @@ fn by_flows(points: &[&Point], protection: Protection, frame_len: u32) -> Figure
                 .to_owned(),
         table: Table {
             id: format!("{id}-{frame_len}-table"),
-            caption: format!("Share of the line, drops and busiest units by flows, {name}, {frame_len} octets"),
+            caption: format!("Share of the line, drops and limiting units by flows, {name}, {frame_len} octets"),
             columns,
             rows: rows.collect(),
         },

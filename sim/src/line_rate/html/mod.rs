@@ -190,7 +190,7 @@ fn losses(report: &LineRateReport) -> Markup {
             @if table.rows.is_empty() {
                 p class="lead" { "No frame of any sample was dropped." }
             } @else {
-                p class="lead" { "The load stands just above the line’s rate, so what a NIC cannot carry is lost in front of the unit that limits." }
+                p class="lead" { "Frames are offered at the line’s own rate. What a NIC cannot carry waits, and is lost where the queues in front are full." }
                 (table.html())
             }
         }

@@ -72,7 +72,7 @@ fn a_table_shows_the_figures_of_its_point() {
     assert!(html.contains(row), "{html}");
     assert!(html.contains("<td>99.51</td><td>99.72</td><td>0</td>"));
     assert!(html.contains("<td>1.000</td><td>1.100</td><td>1.234</td><td>2.000</td><td>3.000</td>"));
-    assert!(html.contains("<td class=\"word\">egress.engine</td><td>98.8</td>"));
+    assert!(html.contains("<td class=\"word\">egress.engine: busy</td><td>98.8</td>"));
 }
 
 #[test]
