@@ -11,7 +11,7 @@ use sealnic_abi::ring::{CommandDescriptor, CompletionStatus, Ring, Vector};
 use sealnic_hw_model::pci::{Backing, MsixTable, Permissions};
 use sealnic_hw_model::{Edge, Offload};
 use sealnic_tests::pf::{HostRing, IOVA, Pf, bed};
-use sealnic_tests::{Backend, Setup, TestBed, for_each_backend};
+use sealnic_tests::{Backend, Random, Setup, TestBed, for_each_backend};
 use zerocopy::{FromBytes, IntoBytes};
 
 const ROOM: u16 = 4096;
@@ -594,5 +594,61 @@ fn a_cause_behind_the_mask_is_signalled_when_the_mask_goes() {
         pf.write32(Register::IrqCause.offset(), Vector::CommandsDone.mask());
         pf.write32(mask, 0);
         assert_eq!(pf.interrupts(Vector::CommandsDone), 0, "cleared in between");
+    });
+}
+
+/// Octets that the device may write.
+type Room = std::ops::Range<u64>;
+
+#[test]
+fn the_device_writes_where_it_was_told_and_nowhere_else() {
+    for_each_backend(|backend| {
+        for seed in 0..30 {
+            let mut random = Random::new(seed);
+            let pf = small(backend);
+            let noise = random.octets(1 << 20);
+            pf.memory.write(0, &noise).unwrap();
+            let mut ring = HostRing::new(&pf, Ring::Command, 16);
+            // Completions of both rings.
+            let mut rooms: Vec<Room> = vec![0x1_0000..0x1_0000 + 16 * 16, 0x3_0000..0x3_0000 + 2 * 128];
+            let opcodes = [
+                Opcode::Identify,
+                Opcode::VnetList,
+                Opcode::Counters,
+                Opcode::SelfTest,
+                Opcode::FlowFlush,
+            ];
+            for n in 0..16 {
+                let response_len = 16 + random.below(4081) as u16;
+                let opcode = random.pick(&opcodes);
+                let payload: &[u8] = match opcode {
+                    Opcode::VnetList => &[0; 4],
+                    Opcode::FlowFlush => &[0xFF; 8],
+                    _ => &[],
+                };
+                ring.post_command(opcode, n + 1, payload, response_len);
+                // Anywhere, page borders included, and no multiple of anything.
+                let response = 0xA_0000 + 0x2000 * u64::from(n) + random.below(4096) as u64;
+                let at = 32 * u64::from(n);
+                pf.memory.write(at + 8, &(IOVA + response).to_le_bytes()).unwrap();
+                rooms.push(response..response + u64::from(response_len));
+            }
+            // An event ring of few entries, and more events than that.
+            let _events = HostRing::new(&pf, Ring::Event, 2);
+            let mut before = vec![0; 1 << 20];
+            pf.memory.read(0, &mut before).unwrap();
+            ring.bell();
+            pf.ring_enable(Ring::HostReceive, 0, 0, 0);
+            pf.ring_enable(Ring::HostTransmit, 0, 0, 1);
+            pf.go_on();
+            assert_eq!((0..17).filter_map(|_| ring.completion()).count(), 16);
+            let mut after = vec![0; 1 << 20];
+            pf.memory.read(0, &mut after).unwrap();
+            let stray = (0..1u64 << 20)
+                .find(|at| before[*at as usize] != after[*at as usize] && !rooms.iter().any(|room| room.contains(at)));
+            assert_eq!(stray, None, "seed {seed}");
+            assert_ne!(before, after);
+            assert!(pf.host.faults().is_empty());
+        }
     });
 }
