@@ -207,6 +207,8 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
     /// Takes a datagram of the underlay in: opens its record and commits its number, or reads it if it is clear. The verdict, if its
     /// way ends here; else it is to be delivered.
     pub fn ingress_arrive(&mut self, now_ns: u64, frame: &mut Frame<'_>, arrived: &mut Arrived) -> Option<Verdict> {
+        // What the last frame left here is none of this one's: a key without ports has none.
+        arrived.arriving = Arriving::EMPTY;
         self.enter(now_ns, Counter::WireIn);
         // What was known of another frame must not be taken for this one's.
         *arrived = Arrived::EMPTY;
