@@ -18,16 +18,29 @@ pub(crate) mod stats;
 pub(crate) mod vnet;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sealnic_driver::control::ClientError;
+use sealnic_hw_model::cycle::{HwConfig, HwConfigError};
 use sealnic_sim::scenario::ScenarioError;
 
 use crate::daemon::DaemonError;
 
+/// The hardware that an argument names: a preset, or else a file.
+pub(crate) fn hardware(name: &Path) -> Result<HwConfig, CommandError> {
+    let preset = name.to_str().and_then(HwConfig::preset);
+    Ok(preset.unwrap_or_else(|| HwConfig::read(name))?)
+}
+
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
+    /// Arguments don't go together.
+    #[error("{0}")]
+    Usage(String),
+    /// The hardware can't be used.
+    #[error("the hardware can't be used: {0}; presets are 100g, 200g, 400g and entry")]
+    Hardware(#[from] HwConfigError),
     /// The scenario can't be used.
     #[error("the scenario can't be used:\n{0}")]
     Scenario(#[from] ScenarioError),

@@ -92,7 +92,11 @@ fn main() -> ExitCode {
         Err(error) => {
             // Where standard error is gone too, the status is all that is left to say.
             let _ = writeln!(std::io::stderr(), "sealnic: {error}");
-            ExitCode::FAILURE
+            if matches!(error, CommandError::Usage(_)) {
+                ExitCode::from(2)
+            } else {
+                ExitCode::FAILURE
+            }
         }
     }
 }

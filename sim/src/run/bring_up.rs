@@ -2,11 +2,13 @@
 
 use crate::run::keys::{self, KeyFile};
 use crate::run::network::Network;
+use crate::run::timed::TimedModels;
 use crate::run::{ModelKind, RunError, RunOptions};
 use crate::scenario::Scenario;
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 use sealnic_driver::{DesiredState, KeyDerivation, RunId};
+use sealnic_hw_model::cycle::{CycleModelError, HwConfig};
 use sealnic_hw_model::{FunctionalModel, HwModel, ModelConfig, Sizes};
 use std::fs;
 use std::path::Path;
@@ -17,6 +19,8 @@ pub struct BroughtUp {
     pub network: Network,
     /// What each host's driver programmed.
     pub states: Vec<DesiredState>,
+    /// Its models that take time.
+    pub timed: TimedModels,
     /// From which the keys derive.
     pub run_id: RunId,
 }
@@ -26,9 +30,17 @@ pub struct BroughtUp {
 /// # Errors
 /// A device can't be made or programmed, there is no randomness, or the file of `unsafe_write_keys` can't be written.
 pub fn bring_up(scenario: &Scenario, options: &RunOptions) -> Result<BroughtUp, RunError> {
-    bring_up_with(scenario, options, |_, config| match options.model {
-        ModelKind::Functional => Ok(Box::new(FunctionalModel::new(config)?)),
-    })
+    let mut timed = TimedModels::default();
+    let hardware = match (&options.hardware, options.model) {
+        (Some(hardware), _) => Some(hardware.clone()),
+        (None, ModelKind::Cycle) => Some(HwConfig::default_preset().map_err(CycleModelError::from)?),
+        (None, ModelKind::Functional) => None,
+    };
+    let brought_up = bring_up_with(scenario, options, |_, config| match (options.model, &hardware) {
+        (ModelKind::Cycle, Some(hardware)) => timed.make(config, hardware),
+        _ => Ok(Box::new(FunctionalModel::new(config)?)),
+    })?;
+    Ok(BroughtUp { timed, ..brought_up })
 }
 
 /// As [`bring_up`], with models that the caller makes from the host's index and what the scenario asks for.
@@ -55,6 +67,7 @@ pub fn bring_up_with(
     let states = scenario.desired_states(&mut random);
     let latency_ns = match options.model {
         ModelKind::Functional => 0,
+        ModelKind::Cycle => scenario.latency_ns,
     };
     let mut network = Network::new(scenario, &states, options.impairments, latency_ns, |host| {
         model(host, &model_config(scenario, options, host))
@@ -82,6 +95,7 @@ pub fn bring_up_with(
     Ok(BroughtUp {
         network,
         states,
+        timed: TimedModels::default(),
         run_id,
     })
 }

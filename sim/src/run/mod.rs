@@ -8,6 +8,7 @@
 //! * [`shared`]: a model with several holders
 //! * `sight`: what was seen of a frame, and its fate
 //! * [`summary`]: what a run says about itself
+//! * [`timed`]: models that take time
 
 pub mod bring_up;
 pub mod capture;
@@ -17,6 +18,7 @@ pub mod sender;
 pub mod shared;
 mod sight;
 pub mod summary;
+pub mod timed;
 
 use crate::scenario::Scenario;
 pub use bring_up::{BroughtUp, bring_up, bring_up_with};
@@ -26,6 +28,7 @@ use sealnic_abi::DropReason;
 use sealnic_abi::event::Event;
 use sealnic_driver::flow_log::{FlowLogConfig, FlowLogFile};
 use sealnic_driver::{CounterSnapshot, FlowLog, RunId};
+use sealnic_hw_model::cycle::{CycleModelError, HwConfig};
 use sealnic_hw_model::middleware::Impairments;
 use sealnic_hw_model::{Packet, Verdict};
 use sealnic_wire::{EthernetFrame, UdpPacket, vxlan};
@@ -34,6 +37,7 @@ use sight::Sight;
 use std::fs;
 use std::path::{Path, PathBuf};
 use summary::{Accounting, FrameFate, Frames, Summary, VmFrames};
+use timed::{Observation, TimedModels};
 
 /// Frames scheduled at a time, after which waiting events are taken from the devices.
 const SCHEDULED: usize = 256;
@@ -46,6 +50,8 @@ pub enum ModelKind {
     /// What happens to a frame, at once.
     #[default]
     Functional,
+    /// When it happens too: units, FIFOs and memories of a hardware file.
+    Cycle,
 }
 
 impl ModelKind {
@@ -54,6 +60,7 @@ impl ModelKind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Functional => "functional",
+            Self::Cycle => "cycle",
         }
     }
 }
@@ -65,6 +72,10 @@ pub struct RunOptions {
     pub out: Option<PathBuf>,
     /// Model.
     pub model: ModelKind,
+    /// What the cycle model is built of; the default hardware when none is given.
+    pub hardware: Option<HwConfig>,
+    /// What the cycle model shows of its inside.
+    pub observation: Observation,
     /// What the wire does to frames.
     pub impairments: Impairments,
     /// Fixed keys, connection ids and hash secrets: the same octets on the wire in every run. For tests only.
@@ -95,6 +106,12 @@ pub enum RunError {
     /// A device could not be made.
     #[error("the model of a NIC can't be made: {0}")]
     Model(#[from] sealnic_hw_model::ModelError),
+    /// A cycle model could not be made.
+    #[error("the cycle model of a NIC can't be made: {0}")]
+    Cycle(#[from] CycleModelError),
+    /// What is inside a cycle model can't be shown.
+    #[error("the waveform or the trace can't be written: {0}; check the disk's free space")]
+    Observation(std::io::Error),
     /// A driver failed.
     #[error("host {host}: {source}")]
     Driver {
@@ -160,6 +177,7 @@ struct Run<'a> {
     /// What was seen of each of its frames so far.
     sights: Vec<Sight>,
     network: Network,
+    timed: TimedModels,
     run_id: RunId,
     flow_logs: Vec<FlowLog>,
     /// Index of the VM behind each port, by host.
@@ -185,8 +203,10 @@ impl<'a> Run<'a> {
         let BroughtUp {
             network,
             states,
+            timed,
             run_id,
         } = bring_up(scenario, options)?;
+        timed.begin(&host_names(scenario), &options.observation)?;
         let mut flow_logs = Vec::new();
         let mut vms_by_port = Vec::new();
         for (index, state) in states.iter().enumerate() {
@@ -208,6 +228,7 @@ impl<'a> Run<'a> {
             capture,
             sights: vec![Sight::default(); capture.len()],
             network,
+            timed,
             run_id,
             flow_logs,
             vms_by_port,
@@ -332,10 +353,12 @@ impl<'a> Run<'a> {
         }
         self.take_events()?;
         self.wire.add_impairments(&self.network.wire());
+        let cycles = self.timed.finish(&host_names(self.scenario))?;
         let (frames, frame_fates) = self.fates()?;
         let mut summary = Summary {
             scenario: self.scenario.name.clone(),
             model: self.options.model.name(),
+            hardware: cycles.values().next().map(|figures| figures.hardware.clone()),
             run_id: hex(self.run_id.octets()),
             frames,
             frame_fates,
@@ -376,6 +399,9 @@ impl<'a> Run<'a> {
             outputs.finish()?;
             write_json(&out.join("flow-log.json"), &flow_log)?;
             write_json(&out.join("summary.json"), &summary)?;
+            if !cycles.is_empty() {
+                write_json(&out.join("cycles.json"), &cycles)?;
+            }
         }
         let lossless = self.options.impairments == Impairments::default();
         if !summary.accounting.balanced {
@@ -500,6 +526,10 @@ impl Outputs {
         }
         Ok(())
     }
+}
+
+fn host_names(scenario: &Scenario) -> Vec<&str> {
+    scenario.hosts.iter().map(|host| host.name.as_str()).collect()
 }
 
 fn flow_log_config(scenario: &Scenario) -> FlowLogConfig {

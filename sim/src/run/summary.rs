@@ -13,6 +13,9 @@ pub struct Summary {
     pub scenario: String,
     /// Model that ran.
     pub model: &'static str,
+    /// Name of the hardware that a model with time is built of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hardware: Option<String>,
     /// Random name of this run, from which its keys derive; 32 hex digits.
     pub run_id: String,
     /// Frames of the capture.

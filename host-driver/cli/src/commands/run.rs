@@ -8,21 +8,31 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sealnic_sim::Scenario;
 use sealnic_sim::run::summary::Summary;
+use sealnic_sim::run::timed::Observation;
 use sealnic_sim::run::{self, ModelKind, Progress, RunOptions};
 
-use super::CommandError;
+use super::{CommandError, hardware};
 
 /// Drives a capture through a whole scenario: every frame goes from its VM through the NICs to where it belongs.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Scenario file.
     scenario: PathBuf,
-    /// Directory for wire.pcapng, vm-NAME.pcapng, flow-log.json and summary.json; made when it is missing.
+    /// Directory for wire.pcapng, vm-NAME.pcapng, flow-log.json, summary.json and, with --model cycle, cycles.json; made when it is missing.
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// What stands for the NICs.
     #[arg(long, value_enum, default_value_t = Model::Functional)]
     model: Model,
+    /// Hardware that the cycle model is built of: a file, or the name of a preset (100g, 200g, 400g, entry). The default is 100g.
+    #[arg(long, value_name = "FILE")]
+    hw: Option<PathBuf>,
+    /// Write a waveform of the cycle model's FIFOs and units to FILE (FST, for GTKWave or Surfer).
+    #[arg(long, value_name = "FILE")]
+    wave: Option<PathBuf>,
+    /// Write a trace of frames through the cycle model's units to FILE (JSON, for ui.perfetto.dev).
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
     /// Capture to run instead of the scenario's.
     #[arg(long, value_name = "FILE")]
     capture: Option<PathBuf>,
@@ -60,6 +70,8 @@ pub(crate) struct Args {
 enum Model {
     /// What happens to a frame, at once.
     Functional,
+    /// When it happens too, cycle by cycle.
+    Cycle,
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -83,6 +95,20 @@ impl Progress for Bar {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
+    let model = match args.model {
+        Model::Functional => ModelKind::Functional,
+        Model::Cycle => ModelKind::Cycle,
+    };
+    let timed = [("--hw", &args.hw), ("--wave", &args.wave), ("--trace", &args.trace)];
+    if let Some((option, _)) = timed
+        .iter()
+        .find(|(_, given)| given.is_some() && model != ModelKind::Cycle)
+    {
+        return Err(CommandError::Usage(format!(
+            "{option} is of use with --model cycle only, the functional model takes no time; add --model cycle, or leave {option} out"
+        )));
+    }
+    let hardware = args.hw.as_deref().map(hardware).transpose()?;
     let mut scenario = Scenario::load(&args.scenario)?;
     if let Some(capture) = &args.capture {
         scenario.traffic = Some(sealnic_sim::scenario::Traffic {
@@ -106,8 +132,11 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     drop(errors);
     let options = RunOptions {
         out: args.out.clone(),
-        model: match args.model {
-            Model::Functional => ModelKind::Functional,
+        model,
+        hardware,
+        observation: Observation {
+            wave: args.wave.clone(),
+            trace: args.trace.clone(),
         },
         impairments: sealnic_hw_model::middleware::Impairments {
             loss: args.loss,
@@ -142,11 +171,15 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
 /// Writes the summary for people.
 fn write_text(out: &mut impl Write, summary: &Summary, args: &Args) -> io::Result<()> {
     let frames = &summary.frames;
-    writeln!(
+    write!(
         out,
         "Run of scenario {} on the {} model",
         summary.scenario, summary.model
     )?;
+    match &summary.hardware {
+        Some(hardware) => writeln!(out, " of hardware {hardware}")?,
+        None => writeln!(out)?,
+    }
     writeln!(out)?;
     let mut table = table(["frames of the capture", ""]);
     let mut row = |name: &str, count: u64, always: bool| {
@@ -199,9 +232,14 @@ fn write_text(out: &mut impl Write, summary: &Summary, args: &Args) -> io::Resul
     if let Some(dir) = &args.out {
         writeln!(
             out,
-            "Wrote wire.pcapng ({} datagrams), vm-NAME.pcapng, flow-log.json ({} tuples) and summary.json to {}",
+            "Wrote wire.pcapng ({} datagrams), vm-NAME.pcapng, flow-log.json ({} tuples){} and summary.json to {}",
             summary.wire.datagrams,
             summary.flow_log_tuples,
+            if summary.hardware.is_some() {
+                ", cycles.json"
+            } else {
+                ""
+            },
             dir.display()
         )?;
     }
