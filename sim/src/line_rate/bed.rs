@@ -25,6 +25,9 @@ const INSTALL_GAP_NS: u64 = 4_000;
 /// A NIC that is not at rest this long after its last frame is broken.
 const REST_NS: u64 = 10_000_000_000;
 
+/// From this share on the line is full, and nothing else limits.
+const FULL_LINE: f64 = 0.995;
+
 /// Why nothing can be measured.
 #[derive(Debug, thiserror::Error)]
 pub enum BedError {
@@ -58,7 +61,7 @@ pub trait Meter {
     /// Frames that passed the wire port since the last call, in order. `since_ns` is where their times begin.
     fn wire_marks(&mut self, since_ns: u64) -> Vec<WireMark>;
 
-    /// What held a direction back most since the restart.
+    /// What in the NIC, besides the line, held a direction back most since the restart.
     fn limit(&self, direction: Direction) -> Limit;
 
     /// Unit that dropped frames of a direction for a reason since the restart.
@@ -227,8 +230,8 @@ impl<M: Meter> Bed<M> {
                 )));
             }
             self.known_flows = end;
+            self.meter.wire_marks(0);
         }
-        self.meter.wire_marks(0);
         Ok(())
     }
 
@@ -315,17 +318,32 @@ impl<M: Meter> Bed<M> {
                     window.rate(written.collect()).min(line.frames_per_s * share)
                 }
             };
+            let achieved = Rates::new(load.frame_len, frames_per_s);
+            let line_share = achieved.frames_per_s / line.frames_per_s;
             directions.push(DirectionFigures {
                 direction,
                 line,
                 offered: line,
-                achieved: Rates::new(load.frame_len, frames_per_s),
+                achieved,
                 latency: way.latency(window.first, |frame| start_ns + offered_ps(frame) / 1_000),
                 drops: way.drops(window.first, |reason| self.meter.dropping_unit(direction, reason)),
-                limit,
+                limit: if line_share < FULL_LINE {
+                    limit
+                } else {
+                    full_line(line_share)
+                },
             });
         }
         Ok(Outcome { directions, wire })
+    }
+}
+
+/// The limit of a direction that fills the line.
+fn full_line(share: f64) -> Limit {
+    Limit {
+        unit: "line".to_owned(),
+        busy_percent: share * 100.0,
+        cause: "full".to_owned(),
     }
 }
 
@@ -337,15 +355,13 @@ fn tag(direction: Direction, frame: u32) -> u64 {
 /// Takes what became of a load's frames.
 fn take_results(nic: &mut dyn HwModel, ways: &mut [Way; 2]) -> Result<(), BedError> {
     while let Some((edge, packet)) = nic.collect() {
-        let expected = matches!((packet.tag & 1, edge), (0, Edge::Wire) | (1, Edge::Vf(_)));
-        match ways[(packet.tag & 1) as usize]
-            .left_ns
-            .get_mut((packet.tag >> 1) as usize)
-        {
+        let (way, frame) = ((packet.tag & 1) as usize, packet.tag >> 1);
+        let expected = matches!((way, edge), (0, Edge::Wire) | (1, Edge::Vf(_)));
+        match ways[way].left_ns.get_mut(frame as usize) {
             Some(left @ None) if expected => *left = Some(packet.time_ns),
-            _ => {
+            left => {
                 return Err(BedError::Wrong(format!(
-                    "a frame of the load came out at {edge:?}, or twice"
+                    "frame {frame} of way {way} came out at {edge:?} after {left:?}"
                 )));
             }
         }

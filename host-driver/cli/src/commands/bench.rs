@@ -12,6 +12,7 @@ use frames::{Frames, measure_frames};
 use records::{Records, measure_records};
 
 mod frames;
+mod line_rate;
 mod records;
 
 /// Plaintexts of records, in octets; the greatest is the most a record takes.
@@ -26,7 +27,10 @@ const WIRE_GBIT_PER_S: f64 = 100.0;
 
 /// Measures sealing and opening of records, and frames from VM to VM through the functional model, on one thread.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Numbers of flows that the frames belong to, in random order.
     #[arg(long, value_name = "NUMBERS", value_delimiter = ',', default_values_t = [1, 1_000],
           value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
@@ -37,6 +41,12 @@ pub(crate) struct Args {
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// Other things to measure.
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    LineRate(line_rate::Args),
 }
 
 /// What was measured.
@@ -81,6 +91,9 @@ fn median_ns<E>(budget: Duration, mut batch: impl FnMut() -> Result<(Duration, u
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
+    if let Some(What::LineRate(args)) = &args.what {
+        return line_rate::run(args);
+    }
     let kinds = (VERSIONS.len() * CIPHERS.len()) as u32;
     let figures = kinds * (RECORD_SIZES.len() + FRAME_SIZES.len() * args.flows.len()) as u32;
     let budget = Duration::from_secs(args.seconds.into()) / figures.max(1);

@@ -118,8 +118,11 @@ impl Meter for Shared<Paced> {
         marks
     }
 
-    fn limit(&self, _: Direction) -> Limit {
-        Limit::default()
+    fn limit(&self, direction: Direction) -> Limit {
+        Limit {
+            unit: direction.name().to_owned(),
+            ..Limit::default()
+        }
     }
 
     fn dropping_unit(&self, direction: Direction, reason: &str) -> String {
@@ -164,7 +167,7 @@ fn a_nic_as_fast_as_the_line_reaches_the_line_and_no_more() {
         for figures in &outcome.directions {
             let percent = figures.percent_of_line();
             assert!((99.9..=100.0).contains(&percent), "{protection:?} {percent}");
-            assert_eq!(figures.dropped(), 0);
+            assert_eq!((figures.dropped(), figures.limit.unit.as_str()), (0, "line"));
             assert!(figures.latency.max <= 2 * 14, "{:?}", figures.latency);
         }
         let sent = outcome
@@ -183,6 +186,7 @@ fn a_nic_slower_than_the_line_is_seen_to_be_and_its_drops_are_counted() {
     for (figures, expected) in outcome.directions.iter().zip([50.0, 80.0]) {
         let percent = figures.percent_of_line();
         assert!((percent - expected).abs() < 0.5, "{percent}, not {expected}");
+        assert_eq!(figures.limit.unit, figures.direction.name());
         let dropped = figures.dropped() as f64 / f64::from(LOAD.sample_frames) * 100.0;
         assert!((dropped - (100.0 - expected)).abs() < 0.5, "{dropped}");
         let [drops] = &figures.drops[..] else {
