@@ -1,6 +1,6 @@
 """Compares a finished run's output with what the oracle expects of it, frame by frame.
 
-    python3 tests/oracle/check_run.py SCENARIO.toml OUT_DIR [KEYS.json] [--capture FILE] [--impaired]
+    python3 tests/oracle/check_run.py SCENARIO.toml OUT_DIR [KEYS.json] [--capture FILE] [--impaired] [--timed]
 
 Exit status 0 when nothing differs. The files' formats are in tests/oracle/README.md.
 """
@@ -8,7 +8,7 @@ Exit status 0 when nothing differs. The files' formats are in tests/oracle/READM
 import argparse
 import json
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -56,6 +56,7 @@ class Run:
     summary: dict
     directory: Path
     impaired: bool
+    timed: bool
     arrived: set = field(default_factory=set)
     """Indexes of frames that reached a VM."""
 
@@ -107,6 +108,52 @@ def compare_sequences(run, report, check, expected, got):
         report.differs(check, f"{len(got) - at} more than expected, the first: {got[at][0]}")
 
 
+def flow_of(frame):
+    """What keeps its order in a NIC that takes time: frames of one flow. Fragments have no ports, and so a flow of their own."""
+    facts = look_at(frame)
+    return facts.kind, facts.source, facts.destination, facts.protocol, facts.ports
+
+
+def compare_flows(run, report, check, expected, got):
+    """As `compare_sequences`, but flow by flow: flows may overtake each other. Returns the (fate, label) that belong together."""
+    flows, pairs = defaultdict(lambda: ([], [])), []
+    for fate in expected:
+        pieces = fate.kind == "fragmented"
+        flow = flow_of(run.packets[fate.index].data)
+        flows[flow[:-1] + (None,) if pieces else flow][0].append(fate)
+    for label, octets in got:
+        flows[flow_of(octets)][1].append((label, octets))
+    for fates, frames in flows.values():
+        if any(fate.kind == "fragmented" for fate in fates):
+            compare_cut(run, report, check, fates, frames, pairs)
+            continue
+        compare_sequences(run, report, check, fates, frames)
+        if len(fates) == len(frames):
+            pairs += [(fate, label) for fate, (label, _) in zip(fates, frames)]
+    return pairs
+
+
+def compare_cut(run, report, check, fates, frames, pairs):
+    """Frames that were cut, and their pieces, of one pair of hosts: each frame's pieces are in order, frames stand as they may."""
+    left = list(frames)
+    for fate in fates:
+        original = run.packets[fate.index].data
+        if fate.kind != "fragmented":
+            found = next((i for i, (_, octets) in enumerate(left) if octets == original), None)
+            taken = [] if found is None else [found]
+        else:
+            at = look_at(original).network_at
+            same = [i for i, (_, octets) in enumerate(left) if octets[at + 4 : at + 6] == original[at + 4 : at + 6]]
+            count = fragments_of(original, [left[i][1] for i in same], 0)
+            taken = same[:count]
+        if not taken:
+            report.differs(check, f"frame {fate.index} ({fate.kind}) is not there")
+        pairs += [(fate, left[i][0]) for i in taken[:1]]
+        left = [frame for i, frame in enumerate(left) if i not in taken]
+    if left:
+        report.differs(check, f"{len(left)} more than expected, the first: {left[0][0]}")
+
+
 def check_vm(run, report, name):
     """One VM's capture: what it received, in order, and what the NIC made for it."""
     check = f"vm-{name}"
@@ -140,7 +187,8 @@ def check_vm(run, report, name):
                 where = next((i for i, (a, b) in enumerate(zip(original, octets)) if a != b), min(len(original), len(octets)))
                 report.differs(check, f"frame {index} differs from octet {where} on ({len(original)} sent, {len(octets)} received)")
     if not report.counts[check] and not run.impaired:
-        compare_sequences(run, report, check, expected, [(f"frame {i}", data) for i, data in delivered])
+        compare = compare_flows if run.timed else compare_sequences
+        compare(run, report, check, expected, [(f"frame {i}", data) for i, data in delivered])
     check_generated(run, report, check, name, generated)
     run_says = run.summary["vms"].get(name, {})
     report.equal(check, "received", len(received), run_says.get("received"))
@@ -245,6 +293,12 @@ def check_wire(run, report, key_file):
             if surplus and not any(f.kind == "fragmented" for f in goes):
                 report.differs("wire", f"{surplus.total()} {kind} frames on the wire that don't belong there")
             continue
+        if run.timed:
+            by_label = {f"{kind} datagram {p.index}": (p, vni) for p, vni, _ in got[kind]}
+            frames = [(f"{kind} datagram {p.index}", w) for p, _, w in got[kind]]
+            for fate, label in compare_flows(run, report, "wire", goes, frames):
+                check_outer(run, report, fate, *by_label[label])
+            continue
         compare_sequences(run, report, "wire", goes, [(f"{kind} datagram {p.index}", w) for p, _, w in got[kind]])
         if len(goes) == len(got[kind]):
             for fate, (packet, vni, _) in zip(goes, got[kind]):
@@ -286,6 +340,8 @@ def main():
     arguments.add_argument("--capture", help="instead of the scenario's own")
     arguments.add_argument("--impaired", action="store_true",
                            help="the wire lost, repeated or corrupted datagrams: frames may be missing, never doubled or changed")
+    arguments.add_argument("--timed", action="store_true",
+                           help="the NICs took time: flows may have overtaken each other, frames of one flow not")
     options = arguments.parse_args()
     report = Report()
     try:
@@ -296,7 +352,7 @@ def main():
         packets = read_capture(capture)
         require_ethernet(capture, packets)
         summary = json.loads((options.out / "summary.json").read_text())
-        run = Run(scenario, packets, expected_fates(scenario, packets), summary, options.out, options.impaired)
+        run = Run(scenario, packets, expected_fates(scenario, packets), summary, options.out, options.impaired, options.timed)
         generated = sum(check_vm(run, report, name) for name in scenario.vms)
         check_summary(run, report, generated)
         if options.keys:

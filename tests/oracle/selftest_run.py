@@ -307,6 +307,29 @@ class FinishedRun(Workshop):
         self.vms["bob"][2:4] = self.vms["bob"][3:1:-1]
         self.assert_found("expected frame 2")
 
+    def test_flows_may_overtake_each_other_only_where_nics_take_time(self):
+        for packets in (self.vms["bob"], self.wire):
+            packets[5:7] = packets[6:4:-1]
+        self.assert_found("expected frame 5")
+        self.assertEqual(self.verdict("--timed")[0], 0, self.verdict("--timed")[1])
+
+    def test_nics_that_take_time_keep_the_order_of_a_flow_and_lose_nothing(self):
+        self.assertEqual(self.verdict("--timed")[0], 0, self.verdict("--timed")[1])
+        whole, wire = list(self.vms["bob"]), list(self.wire)
+        self.vms["bob"][2:4] = self.vms["bob"][3:1:-1]
+        self.assert_found("vm-bob: expected frame 2", "--timed")
+        self.vms["bob"] = [packet for packet in whole if packet[1] != "frame 3"]
+        self.assert_found("frame 3 from alice is missing", "--timed")
+        at = next(i for i, (_, label) in enumerate(whole) if label == "frame 14")
+        self.vms["bob"] = whole[:at] + whole[at + 1 :]
+        self.assert_found("frame 14 (fragmented) is not there", "--timed")
+        self.vms["bob"] = whole[:at] + [whole[at + 1], whole[at]] + whole[at + 2 :]
+        self.assert_found("frame 14 (fragmented) is not there", "--timed")
+        self.vms["bob"] = whole
+        for n in range(len(wire)):
+            self.wire = wire[:n] + wire[n + 1 :]
+            self.assertEqual(self.verdict("--timed")[0], 1, n)
+
     def test_a_frame_at_the_wrong_vm_is_found(self):
         self.vms["carol"].append(self.vms["bob"][0])
         self.assert_found("vm-carol: frame 0 must not arrive here")

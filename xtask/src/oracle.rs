@@ -1,7 +1,8 @@
 //! Whole runs of the command line, judged by the independent oracles of `tests/oracle`.
 //!
-//! Each scenario is run with every version of records, each cipher, with connection ids and without, over both kinds of
-//! underlay, and on a wire that loses, reorders, repeats and damages. Captures from elsewhere can be tried in the same way.
+//! Each scenario is run on every model, with every version of records, each cipher, with connection ids and without, over both kinds of
+//! underlay, and on a wire that loses, reorders, repeats and damages. Captures from elsewhere can be tried in the same way. Then
+//! presets of the cycle model are measured, and judged by the times at their wire ports alone.
 
 use crate::setup::TEST_VENV;
 use crate::shell::{cargo, command, output, root, run};
@@ -14,6 +15,9 @@ use std::time::Instant;
 
 const EXAMPLES: &[&str] = &["examples/two-hosts.toml", "examples/many-flows.toml"];
 const PROFILE: &str = "ci";
+const MODELS: &[&str] = &["functional", "cycle"];
+/// Hardware that must reach its line's rate.
+const LINE_RATE_PRESETS: &[&str] = &["100g", "400g"];
 const IMPAIRMENTS: &str = "--seed 1 --loss 0.01 --reorder 0.05 --duplicate 0.01 --corrupt 0.001";
 /// Last lines of a failed program that are shown.
 const SHOWN_LINES: usize = 12;
@@ -51,11 +55,20 @@ pub(crate) fn check(captures: Option<&str>) -> Result<()> {
             }
         }
     }
-    tally.close()
+    tally.close()?;
+    for preset in LINE_RATE_PRESETS {
+        let start = Instant::now();
+        bench
+            .judge_line_rate(preset)
+            .with_context(|| format!("line rate of {preset}"))?;
+        println!("ok      line rate of {preset}, {:.1} s", start.elapsed().as_secs_f64());
+    }
+    Ok(())
 }
 
 /// One way to run a scenario.
 struct Variant {
+    model: &'static str,
     dtls: &'static str,
     cipher: &'static str,
     connection_id: &'static str,
@@ -67,11 +80,16 @@ struct Variant {
 
 impl Variant {
     fn all() -> Vec<Self> {
+        MODELS.iter().flat_map(|model| Self::all_of(model)).collect()
+    }
+
+    fn all_of(model: &'static str) -> Vec<Self> {
         let mut all = Vec::new();
         for dtls in ["1.2", "1.3"] {
             for cipher in ["AES-128-GCM", "AES-256-GCM"] {
                 for connection_id in ["8", "0"] {
                     all.push(Self {
+                        model,
                         dtls,
                         cipher,
                         connection_id,
@@ -90,6 +108,7 @@ impl Variant {
             ("1.3", "8", "ipv4", None, true),
         ] {
             all.push(Self {
+                model,
                 dtls,
                 cipher: "AES-256-GCM",
                 connection_id,
@@ -140,6 +159,9 @@ impl std::fmt::Display for Variant {
         if let Some(mtu) = self.underlay_mtu {
             write!(f, " mtu {mtu}")?;
         }
+        if self.model != MODELS[0] {
+            write!(f, " {}", self.model)?;
+        }
         f.write_str(if self.is_impaired { " impaired" } else { "" })
     }
 }
@@ -169,17 +191,33 @@ impl Bench {
         let (out, keys) = (folder.join("out"), folder.join("keys.json"));
         let mut sealnic = command(&self.sealnic);
         sealnic.arg("run").arg(&file).arg("--out").arg(&out);
+        sealnic.args(["--model", variant.model]);
         sealnic.arg("--frame-fates").arg("--unsafe-write-keys").arg(&keys);
         let impaired = variant.is_impaired.then_some("--impaired");
         if variant.is_impaired {
             sealnic.args(IMPAIRMENTS.split(' '));
         }
         quietly(&mut sealnic)?;
-        quietly(python("check_run.py").arg(&file).arg(&out).arg(&keys).args(impaired))?;
+        let timed = (variant.model != MODELS[0]).then_some("--timed");
+        let mut check_run = python("check_run.py");
+        quietly(check_run.arg(&file).arg(&out).arg(&keys).args(impaired).args(timed))?;
         quietly(python("check_flow_log.py").arg(&file).arg(&out).args(impaired))?;
         let outcome = Outcome::read(&out.join("summary.json"))?;
         fs::remove_dir_all(folder)?;
         Ok(outcome)
+    }
+}
+
+impl Bench {
+    /// Measures a preset with a short sweep, and asks the oracle.
+    fn judge_line_rate(&self, preset: &str) -> Result<()> {
+        let folder = self.folder.join(format!("line-rate-{preset}"));
+        let mut sealnic = command(&self.sealnic);
+        sealnic.args(["bench", "line-rate", "--quick", "--hw", preset]);
+        quietly(sealnic.arg("--out").arg(&folder))?;
+        quietly(python("check_line_rate.py").arg(&folder))?;
+        fs::remove_dir_all(&folder)?;
+        Ok(())
     }
 }
 
@@ -221,7 +259,7 @@ struct Tally {
 
 impl Tally {
     fn add(&mut self, name: &str, variant: &Variant, seconds: f64, result: Result<Outcome>) {
-        let case = format!("{name:28} {:52}", variant.to_string());
+        let case = format!("{name:28} {:60}", variant.to_string());
         match result {
             Ok(outcome) => {
                 println!("ok      {case} {:>7} delivered {seconds:6.1} s", outcome.delivered);
