@@ -39,6 +39,7 @@ impl EventRing {
         max: usize,
     ) -> Result<(), RingError> {
         let end = events.len().saturating_add(max);
+        let mut told_of = None;
         loop {
             while events.len() < end
                 && let Some(entry) = self.core.next::<EventEntry>()?
@@ -57,13 +58,18 @@ impl EventRing {
             if self.untold != 0 {
                 self.tell(transport)?;
             }
-            // What the device wrote before it told this index is in memory now.
-            if events.len() >= end || self.core.head(transport)? == self.core.seen() {
+            if told_of == Some(self.number) && events.len() < end {
+                return Err(self.core.misbehaving("an index beyond the events that it wrote"));
+            }
+            let head = self.core.head(transport)?;
+            if events.len() >= end || head == self.core.seen() {
                 return Ok(());
             }
-            if self.core.head(transport)?.wrapping_sub(self.core.seen()) > self.core.entries() {
+            if head.wrapping_sub(self.core.seen()) > self.core.entries() {
                 return Err(self.core.misbehaving("more events than the ring holds"));
             }
+            // What the device wrote before it told this index is in memory now: one event more, or it lied.
+            told_of = Some(self.number);
         }
     }
 

@@ -67,6 +67,8 @@ pub(super) struct RingMock {
     pub(super) never_stops: bool,
     /// Skips a number before the next event.
     pub(super) skip_event: bool,
+    /// Added to the event ring's index that is told.
+    pub(super) phantom_events: u16,
     /// Most commands that stood in the ring at once.
     pub(super) most_outstanding: u16,
     events_written: u64,
@@ -90,6 +92,7 @@ impl RingMock {
             from_host: Vec::new(),
             never_stops: false,
             skip_event: false,
+            phantom_events: 0,
             most_outstanding: 0,
             events_written: 0,
         }
@@ -268,6 +271,7 @@ impl Transport for RingMock {
         let side = &self.sides[ring];
         Ok(match register {
             0x18 => u32::from(side.running) | u32::from(side.error) << 8,
+            0x20 if ring == 1 => u32::from(side.head.wrapping_add(self.phantom_events)),
             0x20 => u32::from(side.head),
             0x24 => 0xdead_b000,
             0x28 => 0,

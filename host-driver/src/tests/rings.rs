@@ -278,6 +278,31 @@ fn an_event_out_of_its_turn_is_an_error_and_the_mailbox_takes_over() {
 }
 
 #[test]
+fn an_index_beyond_what_was_written_is_an_error_and_no_event_is_lost() {
+    for phantom in [1, 6] {
+        let (mut device, _) = RingMock::attached();
+        device.enable_event_ring(16).unwrap();
+        let events = (0..10).map(|i| Event {
+            packets: i,
+            ..Event::ZERO
+        });
+        device.transport_mut().inner.0.borrow_mut().events.extend(events);
+        device.transport_mut().phantom_events = phantom;
+        // What was taken before the lie came out is handed out.
+        let taken = device.drain_events().unwrap();
+        assert!(taken.iter().map(|event| event.packets).eq(0..10), "{phantom}");
+        device.enable_event_ring(16).unwrap();
+        let error = device.drain_events().unwrap_err();
+        assert!(error.to_string().contains("beyond the events"), "{phantom}: {error}");
+    }
+    let (mut device, _) = RingMock::attached();
+    device.enable_event_ring(16).unwrap();
+    device.transport_mut().phantom_events = 17;
+    let error = device.drain_events().unwrap_err();
+    assert!(error.to_string().contains("more events than"), "{error}");
+}
+
+#[test]
 fn frames_go_both_ways_in_order() {
     let (mut device, _) = RingMock::attached();
     assert!(device.receive_frames(1).is_err());
