@@ -4,6 +4,7 @@
 //! underlay, and on a wire that loses, reorders, repeats and damages. Captures from elsewhere can be tried in the same way. Then
 //! presets of the cycle model are measured, and judged by the times at their wire ports alone.
 
+use crate::browser;
 use crate::setup::TEST_VENV;
 use crate::shell::{cargo, command, output, root, run};
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -216,6 +217,7 @@ impl Bench {
         sealnic.args(["bench", "line-rate", "--quick", "--hw", preset]);
         quietly(sealnic.arg("--out").arg(&folder))?;
         quietly(python("check_line_rate.py").arg(&folder))?;
+        browser::judge(&folder.join("line-rate.html"), &folder.join("line-rate.json"))?;
         fs::remove_dir_all(&folder)?;
         Ok(())
     }
