@@ -14,6 +14,7 @@ pub(crate) mod port;
 pub(crate) mod run;
 pub(crate) mod sa;
 pub(crate) mod selftest;
+pub(crate) mod serve;
 pub(crate) mod stats;
 pub(crate) mod vnet;
 
@@ -92,6 +93,9 @@ pub(crate) enum CommandError {
     /// A measurement failed.
     #[error("nothing can be measured: {0}; this is a bug, please report it")]
     Bench(String),
+    /// NICs can't be served.
+    #[error("the NICs can't be served: {0}")]
+    Serve(#[from] sealnic_sim::serve::ServeError),
     /// The result can't be written.
     #[error("the output can't be written: {0}; check where it is sent")]
     Output(#[from] io::Error),

@@ -15,7 +15,7 @@ use sealnic_driver::control::ClientError;
 
 use commands::{
     CommandError, association, bench, completions, device, exclusion, flow, log, mapping, plan, port, run, sa,
-    selftest, stats, vnet,
+    selftest, serve, stats, vnet,
 };
 
 /// Software and models of the SealNIC: virtual networks encrypted by the NIC.
@@ -30,6 +30,7 @@ struct Cli {
 enum Command {
     Run(run::Args),
     Plan(plan::Args),
+    Serve(serve::Args),
     Selftest(selftest::Args),
     Bench(bench::Args),
     Daemon(Box<daemon::Args>),
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Selftest(args) => selftest::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Daemon(args) => daemon::run(*args),

@@ -100,22 +100,29 @@ pub fn bring_up_with(
     })
 }
 
+impl Scenario {
+    /// Sizes of the tables of a host's NIC.
+    #[must_use]
+    pub fn nic_sizes(&self, host: usize) -> Sizes {
+        let nic = self.hosts[host].nic;
+        Sizes {
+            flows: nic.flows as usize,
+            mappings: nic.mappings as usize,
+            associations: nic.associations as usize,
+            sas: nic.associations as usize * 4,
+            ports: nic.ports as usize,
+            port_addresses: nic.mappings as usize,
+            vnets: self.vnets.len().max(64),
+            exclusions: self.exclusions.len().max(64),
+            key_history: 65_536,
+            ..Sizes::default()
+        }
+    }
+}
+
 fn model_config(scenario: &Scenario, options: &RunOptions, host: usize) -> ModelConfig {
-    let nic = scenario.hosts[host].nic;
-    let sizes = Sizes {
-        flows: nic.flows as usize,
-        mappings: nic.mappings as usize,
-        associations: nic.associations as usize,
-        sas: nic.associations as usize * 4,
-        ports: nic.ports as usize,
-        port_addresses: nic.mappings as usize,
-        vnets: scenario.vnets.len().max(64),
-        exclusions: scenario.exclusions.len().max(64),
-        key_history: 65_536,
-        ..Sizes::default()
-    };
     ModelConfig {
-        sizes,
+        sizes: scenario.nic_sizes(host),
         seed: options.unsafe_fixed_keys.then_some(host as u64),
     }
 }

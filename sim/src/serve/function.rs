@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub const CONFIG_LEN: u64 = 4096;
 
 /// A PCI function: all that a host can do to it. Nothing a host does is an error to it; what makes no sense has no effect.
-pub trait PciFunction: Send {
+pub trait ServedFunction: Send {
     /// Octets behind each base address register; 0 where there is none, or where it is the upper half of the one before.
     fn bar_lens(&self) -> [u64; 6];
 
@@ -41,7 +41,7 @@ pub trait PciFunction: Send {
 }
 
 /// A function with a NIC behind it.
-pub trait NetworkFunction: PciFunction {
+pub trait NetworkFunction: ServedFunction {
     /// The NIC, as the wire and time see it.
     fn model(&mut self) -> &mut dyn HwModel;
 }

@@ -14,8 +14,8 @@ use std::sync::{Arc, Weak};
 
 /// Granule of mappings in octets.
 const PAGE: u64 = 4096;
-/// Most mappings at a time; a client with 4 KiB pages reaches 256 MiB with them. Told to the client.
-pub(crate) const MAX_MAPPINGS: usize = 65_536;
+/// Most mappings at a time; a client with 4 KiB pages reaches 256 MiB with them. Told to the client; QEMU takes no greater number.
+pub(crate) const MAX_MAPPINGS: usize = 65_535;
 /// Octets at the end of a write that are written last.
 const LAST: usize = 4;
 

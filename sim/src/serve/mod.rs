@@ -1,6 +1,7 @@
 //! NICs as vfio-user devices: QEMU, a daemon or a test finds each at a Unix socket and drives it as it would a card.
 //!
 //! * [`function`]: what can be served, and the client's side of it
+//! * [`nic`](mod@nic): a NIC's physical function
 //! * `message`: the protocol's octets
 //! * `connection`: a client's socket
 //! * `memory`: a client's memory
@@ -16,6 +17,7 @@ mod connection;
 pub mod function;
 mod memory;
 mod message;
+pub mod nic;
 mod server;
 mod session;
 mod socket;

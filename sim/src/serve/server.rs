@@ -1,7 +1,7 @@
 //! One function at one socket: a loop that serves one client at a time and is never kept waiting by any.
 
 use super::connection::{Connection, PATIENCE, Received};
-use super::function::{ClientPort, PciFunction};
+use super::function::{ClientPort, ServedFunction};
 use super::message::{HEADER_LEN, Header, Refusal};
 use super::session::Session;
 use super::socket::OwnSocket;
@@ -24,7 +24,7 @@ const RECOVERY: Duration = Duration::from_millis(50);
 ///
 /// # Errors
 /// The system can't wait for sockets any more.
-pub(crate) fn serve<F: PciFunction>(
+pub(crate) fn serve<F: ServedFunction>(
     socket: &OwnSocket,
     function: &Mutex<F>,
     port: &ClientPort,
@@ -137,7 +137,7 @@ enum Fate {
     Ended,
 }
 
-fn turn<F: PciFunction>(connection: &mut Connection, session: &mut Session<'_, F>, stir: &dyn Fn()) -> Fate {
+fn turn<F: ServedFunction>(connection: &mut Connection, session: &mut Session<'_, F>, stir: &dyn Fn()) -> Fate {
     for _ in 0..TURN {
         match connection.receive() {
             Received::Message(message) => {
@@ -182,7 +182,7 @@ fn turn_away(stream: &UnixStream) {
 }
 
 /// The client is gone: its memory and its interrupts with it, at once. What it made the device do goes on.
-fn detach<F: PciFunction>(function: &Mutex<F>, port: &ClientPort) {
+fn detach<F: ServedFunction>(function: &Mutex<F>, port: &ClientPort) {
     let mut function = function.lock().unwrap_or_else(PoisonError::into_inner);
     function.detach();
     port.lock().clear();

@@ -1,7 +1,7 @@
 //! What one client asks of a function, and the answers. Every command has one; a mistake gets an error and changes nothing.
 
 use super::connection::Message;
-use super::function::{CONFIG_LEN, ClientPort, PciFunction};
+use super::function::{CONFIG_LEN, ClientPort, ServedFunction};
 use super::memory::{MAX_MAPPINGS, Permissions};
 use super::message::{ACCESS_LEN, Body, Command, Fields, HEADER_LEN, MAX_FDS, MAX_TRANSFER, Refusal};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -48,7 +48,7 @@ pub(crate) struct Answer {
     pub(crate) stirred: bool,
 }
 
-impl<'a, F: PciFunction> Session<'a, F> {
+impl<'a, F: ServedFunction> Session<'a, F> {
     pub(crate) fn new(function: &'a Mutex<F>, port: &'a ClientPort) -> Self {
         Self {
             function,

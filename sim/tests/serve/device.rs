@@ -1,7 +1,7 @@
 //! A function to be served: memory behind BAR0, and a doorbell that copies 64 octets by DMA and interrupts. And a server for it.
 
 use sealnic_hw_model::{FunctionalModel, HostPort as _, HwModel, ModelConfig};
-use sealnic_sim::serve::function::{ClientPort, NetworkFunction, PciFunction};
+use sealnic_sim::serve::function::{ClientPort, NetworkFunction, ServedFunction};
 use sealnic_sim::serve::{ServedNic, Server};
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
@@ -42,7 +42,7 @@ impl Copier {
     }
 }
 
-impl PciFunction for Copier {
+impl ServedFunction for Copier {
     fn bar_lens(&self) -> [u64; 6] {
         [BAR_LEN as u64, 0, 0, 0, 0, 0]
     }

@@ -3,7 +3,7 @@
 use sealnic_abi::registers::BAR_LEN;
 use sealnic_hw_model::{Edge, Ended, FunctionalModel, HostPort, HwModel, ModelConfig, Packet, Sizes};
 use sealnic_sim::serve::ServedNic;
-use sealnic_sim::serve::function::{ClientPort, NetworkFunction, PciFunction};
+use sealnic_sim::serve::function::{ClientPort, NetworkFunction, ServedFunction};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -93,7 +93,7 @@ pub(crate) struct Nic {
     config: Vec<u8>,
 }
 
-impl PciFunction for Nic {
+impl ServedFunction for Nic {
     fn bar_lens(&self) -> [u64; 6] {
         [u64::from(BAR_LEN), 0, 0, 0, 0, 0]
     }
