@@ -1,7 +1,7 @@
 //! The steps of CI and the test run.
 
 use crate::shell::{cargo, run, succeeds};
-use crate::{browser, firmware, oracle, regs, setup};
+use crate::{browser, cosim, firmware, oracle, regs, setup};
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,7 @@ const STEPS: &[Step] = &[
     ("firmware check", firmware::check),
     ("test", || test(&[], None)),
     ("doc", doc),
+    ("cosim", || cosim::qemu("tcg")),
 ];
 
 /// Runs every step, also after a failed one, and sums up.

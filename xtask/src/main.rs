@@ -6,6 +6,7 @@
 //! * [`regs`]: files generated from `sealnic.rdl` and from the shared structures
 //! * [`firmware`]: the firmware crates on a bare-metal target
 //! * [`browser`]: the line-rate report in a browser
+//! * [`cosim`]: the driver in a guest of QEMU, the device outside
 //! * [`oracle`]: whole runs, judged by independent programs
 //! * [`setup`]: what a machine has and lacks
 //! * [`campaign`]: long runs: benchmarks, fuzzing, mutation testing
@@ -16,6 +17,7 @@
 mod browser;
 mod campaign;
 mod ci;
+mod cosim;
 mod firmware;
 mod oracle;
 mod regs;
@@ -27,7 +29,7 @@ use anyhow::{Result, bail};
 const USAGE: &str = "\
 usage: cargo xtask TASK
 
-  ci                    all that CI runs: fmt, clippy, regs --check, firmware check, test, doc
+  ci                    all that CI runs: fmt, clippy, regs --check, firmware check, test, doc, cosim qemu
   test [--captures DIR] the workspace's tests, the documentation's, oracle, and browser
   test ARGS             the workspace's tests alone; ARGS go to the test runner
   oracle [--captures DIR]
@@ -35,6 +37,8 @@ usage: cargo xtask TASK
   browser               the line-rate report, judged in a headless browser
   regs [--check]        regenerate, or compare, what follows from sealnic.rdl and the shared structures
   firmware check        build the firmware crates for a bare-metal RISC-V core with nothing but `core`
+  cosim qemu [--accel kvm]
+                        the driver's tests in a guest of QEMU, on devices served over vfio-user
   setup [--all]         say what this machine has, install what the tests need (--all: the optional tools too)
   bench [ARGS]          the benchmarks of bench/
   fuzz [--seconds N]    every fuzz target of tests/fuzz for N seconds each (60)
@@ -71,6 +75,8 @@ fn run(args: &[&str]) -> Result<()> {
         ["regs"] => regs::write(),
         ["regs", "--check"] => regs::check(),
         ["firmware", "check"] => firmware::check(),
+        ["cosim", "qemu"] => cosim::qemu("tcg"),
+        ["cosim", "qemu", "--accel", accelerator @ ("tcg" | "kvm")] => cosim::qemu(accelerator),
         ["setup"] => setup::setup(setup::Extent::Needed),
         ["setup", "--all"] => setup::setup(setup::Extent::All),
         ["bench", rest @ ..] => campaign::bench(rest),
