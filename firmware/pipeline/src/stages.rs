@@ -210,8 +210,6 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         // What the last frame left here is none of this one's: a key without ports has none.
         arrived.arriving = Arriving::EMPTY;
         self.enter(now_ns, Counter::WireIn);
-        // What was known of another frame must not be taken for this one's.
-        *arrived = Arrived::EMPTY;
         match self.arrive(frame, &mut arrived.arriving) {
             Ok(Arrival::Ended(verdict)) => Some(self.finish(Ok(verdict), frame)),
             Ok(arrival) => {

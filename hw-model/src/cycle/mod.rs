@@ -7,9 +7,11 @@
 //! * [`stats`]: what was measured
 //! * [`record`]: the order of all changes of state, and its replay on the functional model
 //! * `nic`: units, FIFOs and the loop that lets them act
+//! * `accounts`: figures of the whole device
 //! * `vf`, `mac`, `stations`, `slow`: what each unit does
 //! * `parts`, `unit`, `flight`, `clock`: what they are made of
 
+mod accounts;
 mod clock;
 pub mod config;
 mod flight;
