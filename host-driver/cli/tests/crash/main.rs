@@ -51,7 +51,7 @@ const TRAFFIC: [(&str, &[&str]); 10] = [
     ("rung:SaInstall:3", &["sa", "rotate", "0", "--step", "prepare"]),
     ("after:SaInstall:4", &["sa", "rotate", "0", "--step", "prepare"]),
     ("rung:SaActivate:2", &["sa", "rotate", "0"]),
-    ("rung:SaRetire:1", &["sa", "rotate", "0"]),
+    ("rung:SaRetire:1", &["sa", "rotate", "0", "--step", "finish"]),
 ];
 
 #[test]

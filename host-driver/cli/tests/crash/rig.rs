@@ -171,7 +171,18 @@ impl Rig {
                         // The peer must be able to open what the new epoch seals.
                         peer.ok(&["sa", "rotate", "0", "--step", "prepare"]);
                     }
+                    if action.contains(&"finish") {
+                        daemon.ok(&["sa", "rotate", "0", "--step", "prepare"]);
+                        for end in [&daemon, peer] {
+                            end.ok(&["sa", "rotate", "0", "--step", "switch"]);
+                        }
+                        peer.ok(&["sa", "rotate", "0", "--step", "finish"]);
+                    }
                     daemon.fails(action);
+                    if action.contains(&"finish") {
+                        // The overlap of the old epoch, a second, ends without the daemon.
+                        std::thread::sleep(Duration::from_millis(1500));
+                    }
                 }
                 assert_eq!(daemon.wait(), None, "{point}: not killed");
                 assert!(
