@@ -10,3 +10,4 @@
 mod laws;
 mod line_rate;
 mod replay;
+mod speed;
