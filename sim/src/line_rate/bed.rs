@@ -22,6 +22,10 @@ const BATCH: u32 = 32;
 const INSTALL_BATCH: u32 = 64;
 /// Time between two of them: about what a control CPU takes for both directions.
 const INSTALL_GAP_NS: u64 = 4_000;
+/// Frames in each direction that bring caches to where they stay, at most, and the time between two of them: longer than a few reads of
+/// table memory.
+const MAX_FILL_FRAMES: u32 = 200_000;
+const FILL_GAP_NS: u64 = 500;
 /// A NIC that is not at rest this long after its last frame is broken.
 const REST_NS: u64 = 10_000_000_000;
 
@@ -235,15 +239,41 @@ impl<M: Meter> Bed<M> {
         Ok(())
     }
 
+    /// Brings caches to where an order of flows keeps them, slowly, so that no queue is left from it.
+    fn fill_caches(&mut self, flows: u32, orders: &mut [FlowOrder; 2]) -> Result<(), BedError> {
+        let mut makers = [0, 1].map(|host| FrameMaker::new(host, 64, self.pairs));
+        let mut discard = |nic: &mut dyn HwModel| {
+            while nic.collect().is_some() || nic.ended().is_some() {}
+            Ok(())
+        };
+        for frame in 0..flows.saturating_mul(2).min(MAX_FILL_FRAMES) {
+            self.now_ns += FILL_GAP_NS;
+            let now_ns = self.now_ns;
+            let (port, octets) = makers[NIC].of_flow(orders[NIC].next_flow());
+            self.nic().submit(Edge::Vf(port), Packet::new(octets, now_ns, 0));
+            let (port, octets) = makers[PEER].of_flow(orders[PEER].next_flow());
+            let packet = self.sealed_by_peer(port, octets, now_ns, 0)?;
+            self.nic().submit(Edge::Wire, packet);
+            if frame % BATCH == 0 {
+                discard(self.nic())?;
+                self.meter.wire_marks(0);
+            }
+        }
+        self.rest(&mut discard)?;
+        self.meter.wire_marks(0);
+        Ok(())
+    }
+
     /// Puts a load on the NIC, in both directions at once.
     ///
     /// # Errors
     /// [`BedError`]; frames that the NIC drops are no error but a figure.
     pub fn measure(&mut self, load: &Load) -> Result<Outcome, BedError> {
         self.make_known(load.flows)?;
+        let mut orders = [0, 1].map(|host| FlowOrder::new(load.distribution, load.flows, load.seed * 2 + host));
+        self.fill_caches(load.flows, &mut orders)?;
         let total = load.warm_up_frames + load.sample_frames;
         let mut makers = [0, 1].map(|host| FrameMaker::new(host, load.frame_len, self.pairs));
-        let mut orders = [0, 1].map(|host| FlowOrder::new(load.distribution, load.flows, load.seed * 2 + host));
         let start_ns = self.now_ns + GAP_NS;
         let (protection, line) = (self.protection, self.line_mbit_per_s);
         let offered_ps = move |frame: u32| line_time_ps(protection, load.frame_len, line, frame.into());

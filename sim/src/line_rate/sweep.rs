@@ -23,9 +23,9 @@ pub const QUICK_FLOWS: [u32; 2] = [1, 10_000];
 pub const DISTRIBUTIONS: [Distribution; 3] = [Distribution::Uniform, Distribution::Zipf, Distribution::Cyclic];
 /// Frames that fill pipelines and queues, at least.
 const WARM_UP_FRAMES: u32 = 4_000;
-/// Frames that bring caches to where they stay, at most.
+/// The same where many flows may fill queues slowly, at most.
 const MAX_WARM_UP_FRAMES: u32 = 200_000;
-/// Flows under load from which on a pair of VMs more tells nothing new.
+/// Pairs of VMs for each pipeline, where there are several: associations enough to keep each busy.
 const PAIRS_PER_PIPELINE: u32 = 4;
 
 /// How thorough a sweep is.
@@ -153,7 +153,6 @@ pub fn sweep<M: Meter>(
                 &mut none.insert((planned.protection, made)).1
             }
         };
-        // Every flow twice, so that what fits a cache is in it.
         let warm_up_frames = (planned.flows * 2).clamp(WARM_UP_FRAMES, MAX_WARM_UP_FRAMES);
         let outcome = bed.measure(&Load {
             frame_len: planned.frame_len,
