@@ -83,10 +83,10 @@ fn errors(output: &Output) -> &str {
 
 #[test]
 fn a_driver_finds_a_device_that_outlives_it_and_a_signal_ends_all() {
-    for signal in ["-TERM", "-INT"] {
+    for (signal, model) in [("-TERM", "functional"), ("-INT", "cycle")] {
         let folder = folder("serve-one");
         let socket = folder.join("nic.sock");
-        let (serving, line) = Serving::start(&["--socket", as_arg(&socket)]);
+        let (serving, line) = Serving::start(&["--socket", as_arg(&socket), "--model", model]);
         assert_eq!(line, format!("serving a NIC at {}\n", socket.display()));
         let attach = || Device::attach(VfioUserTransport::connect(&socket).expect("a connection")).expect("a device");
         let mut first = attach();

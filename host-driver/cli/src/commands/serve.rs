@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use sealnic_hw_model::cycle::{CycleModel, CycleModelError, HwConfig};
 use sealnic_hw_model::pci::PfFunction;
 use sealnic_hw_model::{FunctionalModel, HwModel, ModelConfig, Sizes};
 use sealnic_sim::Scenario;
@@ -39,6 +40,9 @@ pub(crate) struct Args {
     /// What stands for the NICs.
     #[arg(long, value_enum, default_value_t = Model::Functional)]
     model: Model,
+    /// Hardware of the cycle model: a file, or one of the presets 100g, 200g, 400g, entry.
+    #[arg(long, value_name = "FILE", default_value = "100g")]
+    hw: PathBuf,
     /// File for what is on the wire, as pcapng.
     #[arg(long, value_name = "FILE")]
     capture: Option<PathBuf>,
@@ -52,11 +56,17 @@ pub(crate) struct Args {
 enum Model {
     /// What happens to a frame, at once.
     Functional,
+    /// What happens to a frame, cycle by cycle: time inside is the hardware's, and queues overflow.
+    Cycle,
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     let scenario = args.scenario.as_deref().map(Scenario::load).transpose()?;
+    let hardware = match args.model {
+        Model::Functional => None,
+        Model::Cycle => Some(super::hardware(&args.hw)?),
+    };
     let nics = match (&scenario, &args.socket_dir) {
         (Some(scenario), Some(folder)) => scenario
             .hosts
@@ -64,14 +74,14 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
             .enumerate()
             .map(|(index, host)| {
                 let socket = folder.join(format!("{}.sock", host.name));
-                served(args, socket, scenario.nic_sizes(index), index)
+                served(hardware.as_ref(), socket, scenario.nic_sizes(index), index)
             })
             .collect::<Result<Vec<_>, _>>()?,
         _ => args
             .socket
             .iter()
             .enumerate()
-            .map(|(index, socket)| served(args, socket.clone(), Sizes::default(), index))
+            .map(|(index, socket)| served(hardware.as_ref(), socket.clone(), Sizes::default(), index))
             .collect::<Result<Vec<_>, _>>()?,
     };
     let sockets: Vec<PathBuf> = nics.iter().map(|nic| nic.socket.clone()).collect();
@@ -93,10 +103,19 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     Ok(server.run(stop.as_fd())?)
 }
 
-fn served(args: &Args, socket: PathBuf, sizes: Sizes, index: usize) -> Result<ServedNic<PfFunction>, CommandError> {
+fn served(
+    hardware: Option<&HwConfig>,
+    socket: PathBuf,
+    sizes: Sizes,
+    index: usize,
+) -> Result<ServedNic<PfFunction>, CommandError> {
     let config = ModelConfig { sizes, seed: None };
-    let model: Box<dyn HwModel> = match args.model {
-        Model::Functional => Box::new(FunctionalModel::new(&config)?),
+    let model: Box<dyn HwModel> = match hardware {
+        None => Box::new(FunctionalModel::new(&config)?),
+        Some(hardware) => Box::new(CycleModel::new(&config, hardware).map_err(|error| match error {
+            CycleModelError::Hardware(error) => CommandError::from(error),
+            CycleModelError::Model(error) => CommandError::from(error),
+        })?),
     };
     let port = ClientPort::default();
     Ok(ServedNic {
