@@ -61,6 +61,7 @@ impl DmaArena {
             start,
             taken,
             len,
+            is_abandoned: false,
             one_thread: PhantomData,
         })
     }
@@ -144,6 +145,8 @@ pub struct DmaBuffer {
     start: usize,
     taken: usize,
     len: usize,
+    /// The device may still write there: it goes back only with the whole mapping.
+    is_abandoned: bool,
     /// Not shared between threads, so that accesses of one process never meet.
     one_thread: PhantomData<Cell<()>>,
 }
@@ -218,8 +221,8 @@ impl DmaBuffer {
     }
 
     /// Never uses this memory again, here or in another buffer: for a device that may still write there.
-    pub fn abandon(self) {
-        std::mem::forget(self);
+    pub fn abandon(mut self) {
+        self.is_abandoned = true;
     }
 
     fn place(&self, at: usize, len: usize) -> Result<usize, DmaError> {
@@ -243,8 +246,10 @@ impl DmaBuffer {
 
 impl Drop for DmaBuffer {
     fn drop(&mut self) {
-        self.arena.fill(self.start, self.taken, POISON);
-        self.arena.give_back(self.start, self.taken);
+        if !self.is_abandoned {
+            self.arena.fill(self.start, self.taken, POISON);
+            self.arena.give_back(self.start, self.taken);
+        }
     }
 }
 
@@ -320,6 +325,21 @@ mod tests {
         let mut octets = [1; 100];
         buffer.read(0, &mut octets).unwrap();
         assert_eq!(octets, [0; 100]);
+    }
+
+    #[test]
+    fn an_abandoned_buffer_is_never_given_out_again_and_its_arena_still_ends() {
+        let (memory, arena) = arena(4096);
+        let buffer = arena.alloc(128).unwrap();
+        let start = buffer.start;
+        buffer.abandon();
+        assert_eq!(arena.free_len(), 4096 - 128);
+        while let Ok(buffer) = arena.alloc(64) {
+            assert!(buffer.start >= start + 128 || buffer.start + 64 <= start);
+            buffer.abandon();
+        }
+        drop(arena);
+        assert_eq!(Arc::strong_count(&memory), 1, "nothing holds the memory any more");
     }
 
     #[test]
