@@ -232,8 +232,10 @@ impl Core {
 
     /// From the host's memory: carries out commands of the ring, and takes frames of the host, which
     /// [`next_from_host`](Self::next_from_host) gives out. A bounded amount of work; see [`has_work`](Self::has_work).
-    pub(crate) fn fetch(&mut self) {
+    /// Returns how many commands there were.
+    pub(crate) fn fetch(&mut self) -> u32 {
         self.with_rings(Rings::fetch);
+        self.rings.commands()
     }
 
     /// Takes the next frame of the host that was fetched, as it entered.

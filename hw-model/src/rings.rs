@@ -45,6 +45,8 @@ pub(crate) struct Rings {
     host_frame_len: usize,
     /// A budget was used up before the work was done.
     more: bool,
+    /// Commands carried out by the last fetch.
+    commands: u32,
 }
 
 /// Where one ring stands.
@@ -157,6 +159,7 @@ impl Rings {
             taken: VecDeque::new(),
             host_frame_len: (frame_len + size_of::<HostFrame>()).min(usize::from(u16::MAX)),
             more: false,
+            commands: 0,
         }
     }
 
@@ -304,12 +307,17 @@ impl Rings {
 
     /// From the host: carries out commands and takes frames, which then wait in [`taken`](Self::taken).
     pub(crate) fn fetch(&mut self, dock: &mut Dock<'_>) {
-        self.more = false;
+        (self.more, self.commands) = (false, 0);
         self.work(dock, Ring::Command, Self::command);
         // Those that were taken go first, so that what the host has under way in the device stays bounded.
         if self.taken.is_empty() {
             self.work(dock, Ring::HostTransmit, Self::transmit);
         }
+    }
+
+    /// How many commands the last fetch carried out.
+    pub(crate) fn commands(&self) -> u32 {
+        self.commands
     }
 
     /// To the host: writes events and frames.
@@ -336,13 +344,17 @@ impl Rings {
             return Ok(true);
         }
         let request = &mut self.request[..request_len];
-        let read = dock.host.read(descriptor.request, request);
-        read.map_err(Stop::at(descriptor.request))?;
+        if let Err(fault) = dock.host.read(descriptor.request, request) {
+            // Part of it, and so of a key, may have come.
+            self.request.zeroize();
+            return Err(Stop::at(descriptor.request)(fault));
+        }
         // From here on it is carried out, whether or not the host can be told.
         state.head = state.head.wrapping_add(1);
         let response = &mut self.response[..response_len];
         dock.out.begin(dock.now_ns, 0);
         let len = dock.nic.command(dock.now_ns, request, response, dock.out);
+        self.commands += 1;
         let written = dock
             .host
             .write(descriptor.response, response.get(..len).unwrap_or_default());

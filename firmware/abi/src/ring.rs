@@ -29,7 +29,7 @@
 //! [`EventDrain`](crate::mailbox::Opcode::EventDrain), which answer `WrongState`. Each descriptor is carried out exactly once, in order;
 //! sequence numbers (not 0) are echoed and compared with nothing, and the mailbox's memory of its last message is not touched.
 //! There is nothing to retry: a completion comes, or the ring stops. Then `head` tells what was done: commands before it were carried out
-//! (of the last one the answer may be lost: read back what it set), commands from it on were not looked at.
+//! (of the last one the answer may be lost, even that it was refused: read back what it set), commands from it on were not looked at.
 //! A response buffer too short for the command's answer makes it fail with `BadLength`, and nothing is changed. Mailbox and
 //! ring may be used side by side; their commands are carried out one at a time.
 //!

@@ -3,7 +3,7 @@
 
 use super::{DmaError, DmaMemory, HugePages};
 use memmap2::{MmapOptions, MmapRaw};
-use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
@@ -39,8 +39,11 @@ impl MappedMemory {
     }
 
     fn of_pages(len: usize, flags: MemfdFlags) -> io::Result<Self> {
-        let file = memfd_create("sealnic-dma", flags | MemfdFlags::CLOEXEC)?;
+        let flags = flags | MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        let file = memfd_create("sealnic-dma", flags)?;
         ftruncate(&file, u64::try_from(len).unwrap_or(u64::MAX))?;
+        // Nobody who is given the file can shorten it and have an access to the mapping end in SIGBUS.
+        fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW | SealFlags::SEAL)?;
         let file = File::from(file);
         let map = MmapOptions::new().len(len).map_raw(&file)?;
         Ok(Self {

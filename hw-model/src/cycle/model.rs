@@ -166,8 +166,11 @@ impl CycleModel {
         debug_assert_eq!(self.nic.undelivered, 0, "a frame that arrived is stuck");
         debug_assert!(fence == Fence::Delivered || self.nic.acted == 0, "a frame is stuck");
         self.nic.is_fenced = false;
-        self.nic.command += u64::from(fence == Fence::Left);
         let now = self.now_cycle();
+        if self.nic.slow.has_queued() {
+            self.nic.wake(CONTROL_CPU, now + 1);
+        }
+        self.nic.command += u64::from(fence == Fence::Left);
         for pipeline in 0..self.nic.pipelines {
             for unit in [EGRESS_COMMIT, INGRESS_COMMIT] {
                 let unit = unit_of(pipeline, unit);
@@ -207,11 +210,11 @@ impl CycleModel {
         if self.nic.core.has_posted() {
             self.fence(Fence::Left);
             let before = self.nic.core.out.take();
-            self.nic.core.fetch();
+            let commands = self.nic.core.fetch();
             let made = self.nic.core.out.take();
             self.nic.core.out.put_back(before);
             let now = self.now_cycle();
-            self.nic.charge_command(now);
+            (0..commands).for_each(|_| self.nic.charge_command(now));
             for (to, packet) in made.frames {
                 self.nic.send_for_host(packet, to, now);
             }
@@ -248,6 +251,7 @@ impl HwModel for CycleModel {
         if let Some(fence) = fence {
             self.fence(fence);
         }
+        let generation = self.nic.core.nic.generation();
         let before = self.nic.core.out.take();
         self.nic.core.write32(offset, value);
         let made = self.nic.core.out.take();
@@ -260,6 +264,10 @@ impl HwModel for CycleModel {
         self.nic
             .note(|| Step::Write { offset, value }, |_| Outcome::made(octets().collect()));
         let now = self.now_cycle();
+        if self.nic.core.nic.generation() != generation {
+            // What is inside came before the reset: the state that comes after it must not decide it.
+            self.nic.drop_all(DropReason::Reset, now);
+        }
         if offset == Register::MailboxDoorbell.offset() {
             self.nic.charge_command(now);
         }

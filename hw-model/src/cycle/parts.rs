@@ -247,7 +247,10 @@ impl Cache {
         let asked = now + self.hit_cycles;
         if places[0].tag != 0 && places[0].is_dirty {
             // Written back without anybody waiting, but it takes the memory's time.
-            memory.access(places[0].tag - 1, asked, clock);
+            let first = (places[0].tag - 1).wrapping_mul(count);
+            (0..count).for_each(|n| {
+                memory.access(first.wrapping_add(n), asked, clock);
+            });
         }
         let ready = (0..count)
             .map(|n| memory.access(line.wrapping_mul(count).wrapping_add(n), asked, clock))

@@ -13,9 +13,12 @@ use sealnic_abi::{Counter, DropReason};
 use sealnic_firmware::stages::Arrived;
 use sealnic_firmware::{Destination, Frame, Offload, Verdict};
 use std::collections::HashMap;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use zeroize::Zeroize;
 
-/// One change of state.
-#[derive(Debug, Clone)]
+/// One change of state. What it holds may be keys and plaintext: it is wiped with the record, and never shown.
+#[derive(Clone)]
 pub(crate) enum Step {
     /// A VM's frame: decided, sealed, counted.
     Vf {
@@ -41,14 +44,49 @@ pub(crate) enum Step {
     Reset,
 }
 
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vf { port, frame, .. } => write!(f, "a frame of {} octets from port {port}", frame.len()),
+            Self::Arrive { frame } => write!(f, "the arrival of {} octets", frame.len()),
+            Self::Deliver { arrive } => write!(f, "the delivery of what arrived in step {arrive}"),
+            Self::Host { frame } => write!(f, "a frame of {} octets from the host", frame.len()),
+            Self::TurnAway { counter, reason } => write!(f, "a frame turned away ({counter:?}, {reason:?})"),
+            Self::Write { offset, .. } => write!(f, "a write at {offset:#06x}"),
+            Self::Read { offset } => write!(f, "a read at {offset:#06x}"),
+            Self::Poll { entries } => write!(f, "a look at {entries} entries"),
+            Self::Reset => f.write_str("a reset"),
+        }
+    }
+}
+
 /// What came of a step.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Outcome {
     verdict: Option<Verdict>,
     /// The frame as it goes on; empty when it doesn't.
     frame: Vec<u8>,
     made: Vec<(Destination, Vec<u8>)>,
     value: u32,
+}
+
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Octets may be secret; a digest that can't be turned back tells whether they are the same.
+        let mut hasher = DefaultHasher::new();
+        (
+            &self.frame,
+            &self.made.iter().map(|(_, frame)| frame).collect::<Vec<_>>(),
+            self.value,
+        )
+            .hash(&mut hasher);
+        let (len, made, digest) = (self.frame.len(), self.made.len(), hasher.finish() as u16);
+        write!(
+            f,
+            "verdict {:?}, {len} octets, {made} frames made, digest {digest:#06x}",
+            self.verdict
+        )
+    }
 }
 
 impl Outcome {
@@ -117,6 +155,20 @@ pub enum ReplayError {
     },
 }
 
+impl Drop for Record {
+    fn drop(&mut self) {
+        for (_, step, outcome) in &mut self.steps {
+            match step {
+                Step::Vf { frame, .. } | Step::Arrive { frame } | Step::Host { frame } => frame.zeroize(),
+                Step::Write { value, .. } => value.zeroize(),
+                _ => {}
+            }
+            outcome.frame.zeroize();
+            outcome.made.iter_mut().for_each(|(_, frame)| frame.zeroize());
+        }
+    }
+}
+
 impl Record {
     pub(crate) fn add(&mut self, time_ns: u64, step: Step, outcome: Outcome) -> usize {
         self.steps.push((time_ns, step, outcome));
@@ -150,7 +202,7 @@ impl Record {
                 return Err(ReplayError::Different {
                     step: number,
                     steps: self.steps.len(),
-                    what: format!("{step:.400?}"),
+                    what: format!("{step:?}"),
                     recorded: format!("{recorded:?}"),
                     replayed: format!("{replayed:?}"),
                 });

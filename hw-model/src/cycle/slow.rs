@@ -85,6 +85,11 @@ impl SlowPath {
             .find(|flow| flow.hash == hash && flow.side == side)
     }
 
+    /// Whether a frame waits for the CPU.
+    pub(crate) fn has_queued(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
     /// Whether another frame of the host may wait.
     pub(crate) fn host_has_room(&self) -> bool {
         self.host_held < self.room
@@ -235,9 +240,15 @@ impl CycleNic {
             self.served(slot, now);
         }
         let is_blocked = self.release(now);
+        // While a command waits for its gap, no frame of the host begins.
+        let is_fenced = self.is_fenced;
+        let next = |nic: &Self| {
+            let may_begin = |slot: &Slot| !is_fenced || nic.flights[*slot].from != Edge::Host;
+            nic.slow.queue.iter().position(may_begin)
+        };
         if self.slow.serving.is_none()
             && self.units[CONTROL_CPU].accept_at <= now
-            && let Some(slot) = self.slow.queue.pop_front()
+            && let Some(slot) = next(self).and_then(|at| self.slow.queue.remove(at))
         {
             let cycles = match self.flights[slot].from {
                 Edge::Host => self.timing.host_frame_cycles,
@@ -249,7 +260,7 @@ impl CycleNic {
         }
         if let Some((_, done_at)) = self.slow.serving {
             self.wake(CONTROL_CPU, done_at);
-        } else if !self.slow.queue.is_empty() {
+        } else if next(self).is_some() {
             let at = self.units[CONTROL_CPU].accept_at;
             self.wake(CONTROL_CPU, at);
         }

@@ -86,8 +86,9 @@ impl VfQueues {
                 // Nobody else to wait for.
                 port.credit = len(slot);
             } else {
-                // Its next turn has more to spend.
+                // Its next turn has more to spend, and comes.
                 port.credit += self.quantum;
+                unready = 0;
                 self.active.rotate_left(1);
             }
         }

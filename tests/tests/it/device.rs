@@ -315,3 +315,26 @@ fn a_new_association_takes_a_pair_over_without_a_lost_frame_and_gives_it_back_wh
         }
     });
 }
+
+#[test]
+fn frames_inside_at_a_soft_reset_are_dropped_and_not_decided_by_what_comes_after() {
+    for_each_backend(|backend| {
+        let mut bed = TestBed::new(backend, Setup::two_hosts());
+        let frame = bed.frame(0, 1, false).udp(1, 2, b"before").build();
+        for _ in 0..20 {
+            let now_ns = bed.now_ns;
+            bed.push(0, Edge::Vf(0), &frame, Default::default());
+            bed.now_ns = now_ns;
+        }
+        bed.device(0).soft_reset().unwrap();
+        // The same again, as far as the frames can tell.
+        bed.program(0);
+        bed.device(0).set_enabled(true).unwrap();
+        bed.settle();
+        let outcome = bed.take();
+        let dropped: u64 = outcome.drops.iter().map(|(_, _, count)| count).sum();
+        assert!(outcome.drops.iter().all(|(_, reason, _)| *reason == DropReason::Reset));
+        assert_eq!(outcome.wire.len() as u64 + dropped, 20);
+        assert_eq!(dropped != 0, backend.slowest_ns != 0, "{dropped} were inside");
+    });
+}
