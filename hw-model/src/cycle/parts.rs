@@ -294,6 +294,8 @@ pub(crate) struct Memory {
     channel_free_ps: Vec<u64>,
     channel_busy_ps: Vec<u64>,
     bank_free_ps: Vec<u64>,
+    /// When the reads are decided upon that are asked for now.
+    now_ps: u64,
     requests: u64,
     wait_ps: u64,
 }
@@ -309,23 +311,31 @@ impl Memory {
             channel_free_ps: vec![0; channels],
             channel_busy_ps: vec![0; channels],
             bank_free_ps: vec![0; channels * banks],
+            now_ps: 0,
             requests: 0,
             wait_ps: 0,
         }
     }
 
-    /// Cycle at which a line asked for at `at` is there. Requests of a channel move in the order in which they are asked for; one whose
-    /// bank is busy waits for it and lets the others pass.
+    /// From now on reads are asked for at this cycle or later.
+    pub(crate) fn begin(&mut self, now: u64, clock: Clock) {
+        self.now_ps = clock.ps(now);
+    }
+
+    /// Cycle at which a line asked for at `at` is there. Requests of a channel move in the order in which they are decided upon; one
+    /// whose bank is busy, or that is asked for only when another's answer is there, lets the others pass. Channel and bank are charged
+    /// from the present: a place in the future would hold up all that is asked for until then.
     pub(crate) fn access(&mut self, line: u32, at: u64, clock: Clock) -> u64 {
         let channels = self.channel_free_ps.len();
         let channel = line as usize % channels;
         let bank = channel * self.banks + line as usize / channels % self.banks;
         let at_ps = clock.ps(at);
-        let turn = self.channel_free_ps[channel].max(at_ps);
+        let turn = self.channel_free_ps[channel].max(self.now_ps);
         self.channel_free_ps[channel] = turn + self.line_ps;
         self.channel_busy_ps[channel] += self.line_ps;
-        let start = turn.max(self.bank_free_ps[bank]);
-        self.bank_free_ps[bank] = start + self.bank_ps;
+        let bank_turn = self.bank_free_ps[bank].max(turn);
+        self.bank_free_ps[bank] = bank_turn + self.bank_ps;
+        let start = bank_turn.max(at_ps);
         self.requests += 1;
         self.wait_ps += start - at_ps;
         clock.cycle_of_ps(start + self.latency_ps)
@@ -334,6 +344,7 @@ impl Memory {
     pub(crate) fn rebase(&mut self) {
         self.channel_free_ps.fill(0);
         self.bank_free_ps.fill(0);
+        self.now_ps = 0;
     }
 
     pub(crate) fn reset_stats(&mut self) {

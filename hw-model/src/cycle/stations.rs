@@ -174,6 +174,7 @@ impl CycleNic {
                 .map_or(flight.front as u32, |id| id % self.pipelines as u32);
             flight.home = home as usize;
         }
+        self.memory.begin(now, self.clock);
         let cache = &mut self.flow_caches[2 * pipeline + side as usize];
         let mut at = now + u64::from(self.config.lookup.hit_cycles);
         let mut asked = now;
@@ -201,6 +202,7 @@ impl CycleNic {
             let fetch = self.config.sa_fetch;
             if self.units[unit].pipe.len() < fetch.outstanding_frames as usize {
                 self.take(fifo, now);
+                self.memory.begin(now, self.clock);
                 let flight = &self.flights[slot];
                 let sa = match side {
                     Side::Egress => flight
