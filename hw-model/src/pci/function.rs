@@ -16,6 +16,9 @@ pub trait Registers: Send {
     /// Function-level reset (PCIe 6.0 section 6.6.2): of what the host programmed nothing is left.
     fn reset(&mut self);
 
+    /// The host is gone: whatever works on its memory stops, and all else goes on.
+    fn release(&mut self);
+
     /// Takes the function's way into the host.
     fn connect(&mut self, host: Box<dyn HostPort>);
 }
@@ -267,13 +270,15 @@ impl<D: Registers> PciFunction<D> {
         }
     }
 
-    /// The host went away without a word: no memory is reached and no interrupt raised any more. The device goes on else; a ring stops at
-    /// its next access.
+    /// The host went away without a word: no memory is reached and no interrupt raised any more, not even when another host comes
+    /// and maps its own. The device goes on else.
     pub fn detach(&mut self) {
         let mut port = lock(&self.port);
         port.config.change16(offset::COMMAND, bits::BUS_MASTER, 0);
         port.in_use = 0;
         port.msix.reset();
+        drop(port);
+        self.device.release();
     }
 
     /// The message that the table has for a vector.

@@ -4,7 +4,7 @@ use crate::HwModel;
 use crate::host_port::HostPort;
 use crate::pci::config::FunctionSpec;
 use crate::pci::function::{MsixTable, PciFunction, Registers};
-use sealnic_abi::registers::BAR_LEN;
+use sealnic_abi::registers::{BAR_LEN, Register};
 use sealnic_abi::ring::Vector;
 use sealnic_abi::{PCI_DEVICE_ID, PCI_VENDOR_ID};
 
@@ -63,6 +63,17 @@ impl Registers for Pf {
 
     fn reset(&mut self) {
         self.model.reset();
+    }
+
+    fn release(&mut self) {
+        for ring in [
+            Register::CommandRingControl,
+            Register::EventRingControl,
+            Register::HostReceiveRingControl,
+            Register::HostTransmitRingControl,
+        ] {
+            self.model.write32(ring.offset(), 0);
+        }
     }
 
     fn connect(&mut self, host: Box<dyn HostPort>) {

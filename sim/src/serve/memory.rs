@@ -16,6 +16,8 @@ use std::sync::{Arc, Weak};
 const PAGE: u64 = 4096;
 /// Most mappings at a time; a client with 4 KiB pages reaches 256 MiB with them. Told to the client; QEMU takes no greater number.
 pub(crate) const MAX_MAPPINGS: usize = 65_535;
+/// Most files behind a client's mappings: each is held open, and the process has only so many. A VMM has one for each piece of its RAM.
+const MAX_FILES: usize = 64;
 /// Octets at the end of a write that are written last.
 const LAST: usize = 4;
 
@@ -110,6 +112,9 @@ impl ClientMemory {
             return Ok(known);
         }
         self.files.retain(|_, file| file.strong_count() != 0);
+        if self.files.len() >= MAX_FILES {
+            return Err(Refusal::Full);
+        }
         let file = Arc::new(file);
         self.files.insert(key, Arc::downgrade(&file));
         Ok(file)

@@ -120,11 +120,19 @@ impl<F: NetworkFunction> Wire<'_, F> {
             for index in 0..self.nics.len() {
                 self.take_from(index, &mut on_wire);
             }
-            while let Some((from, packet)) = on_wire.pop_front() {
-                self.carry(from, packet, &mut on_wire)?;
+            // What these call forth is carried in the next round, so that no flood keeps time and the other NICs waiting.
+            for _ in 0..on_wire.len() {
+                if let Some((from, packet)) = on_wire.pop_front() {
+                    self.carry(from, packet, &mut on_wire)?;
+                }
             }
             let until_tick = next_tick.saturating_duration_since(Instant::now());
-            if !bell.wait(until_tick.min(self.until_event())) {
+            let rest = if on_wire.is_empty() {
+                until_tick.min(self.until_event())
+            } else {
+                Duration::ZERO
+            };
+            if !bell.wait(rest) {
                 break;
             }
         }

@@ -126,7 +126,7 @@ fn idle_flows_age_out_with_their_last_record_and_busy_ones_stay() {
             );
             let ends = events(&mut bed, host)
                 .iter()
-                .filter(|e| e.kind == EventKind::FlowEnd.into())
+                .filter(|e| e.kind == u8::from(EventKind::FlowEnd))
                 .count();
             assert_eq!(ends, 19);
         }
@@ -319,7 +319,7 @@ fn a_denied_flow_is_logged_once_and_again_when_it_changes() {
         bed.advance(60_000 * MS);
         let log = events(&mut bed, 0);
         let kinds: Vec<u8> = log.iter().map(|event| event.kind).collect();
-        assert_eq!(kinds, [EventKind::FlowBegin.into(), EventKind::FlowEnd.into()]);
+        assert_eq!(kinds, [EventKind::FlowBegin, EventKind::FlowEnd].map(u8::from));
         assert_eq!(log[1].packets, 1, "denied frames are not in the log's sum");
     });
 }

@@ -149,7 +149,7 @@ fn a_repeated_message_is_answered_again_and_not_carried_out_again() {
             assert!(call(model, 0x1000 + sequence, &EventDrain { max: 10 }) == first);
             let page = EventPage::read_from_bytes(&first.1).unwrap();
             for event in &page.items[..page.count as usize] {
-                if event.kind == EventKind::FlowBegin.into() {
+                if event.kind == u8::from(EventKind::FlowBegin) {
                     assert!(taken.insert(event.key.src_port), "an event came twice");
                 }
             }

@@ -188,7 +188,7 @@ fn no_event_is_lost_behind_a_small_ring() {
         assert_ne!(functions[0].interrupts(Vector::EventsPending), 0);
         for _ in 0..60 {
             while let Some(event) = ring.event() {
-                assert_eq!(event.kind, EventKind::FlowBegin.into());
+                assert_eq!(event.kind, u8::from(EventKind::FlowBegin));
                 ports.push(event.key.src_port);
             }
             ring.bell();
@@ -519,7 +519,7 @@ fn memory_that_is_not_there_stops_a_ring_and_tells_where() {
         // The events tell of it, by a ring of their own.
         let mut events = HostRing::new(&pf, Ring::Event, 64);
         pf.ring_write(Ring::Event, Register::CommandRingDoorbell, 0);
-        let stopped = |event: &sealnic_abi::event::Event| event.kind == EventKind::RingStopped.into();
+        let stopped = |event: &sealnic_abi::event::Event| event.kind == u8::from(EventKind::RingStopped);
         let codes: Vec<u8> = std::iter::from_fn(|| events.event())
             .filter(stopped)
             .map(|event| event.code)
