@@ -113,12 +113,6 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         self.enabled = enabled;
     }
 
-    /// Whether traffic may pass.
-    #[must_use]
-    pub fn is_enabled(&self) -> bool {
-        self.enabled
-    }
-
     /// Current generation.
     #[must_use]
     pub fn generation(&self) -> u64 {

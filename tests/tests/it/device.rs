@@ -1,7 +1,7 @@
 //! The device as a whole: registers, interrupts, self-test, time, repeatability, and one association after another.
 
 use sealnic_abi::DropReason;
-use sealnic_abi::event::HostFrameKind;
+use sealnic_abi::event::{EventKind, HostFrameKind};
 use sealnic_abi::object::{Association, Direction, DtlsVersion};
 use sealnic_abi::registers::{BAR_LEN, Location, Register, Window};
 use sealnic_driver::device::SaParams;
@@ -336,5 +336,26 @@ fn frames_inside_at_a_soft_reset_are_dropped_and_not_decided_by_what_comes_after
         assert!(outcome.drops.iter().all(|(_, reason, _)| *reason == DropReason::Reset));
         assert_eq!(outcome.wire.len() as u64 + dropped, 20);
         assert_eq!(dropped != 0, backend.slowest_ns != 0, "{dropped} were inside");
+    });
+}
+
+#[test]
+fn a_reset_is_told_of_once_with_the_new_generation() {
+    for_each_backend(|backend| {
+        let mut bed = TestBed::new(backend, Setup::two_hosts());
+        for soft in [true, false] {
+            bed.device(0).drain_events().unwrap();
+            if soft {
+                bed.device(0).soft_reset().unwrap();
+            } else {
+                bed.device(0).reset().unwrap();
+            }
+            let events = bed.device(0).drain_events().unwrap();
+            let told: Vec<_> = events.iter().map(|event| (event.kind, event.subject)).collect();
+            let generation = bed.device(0).identity().generation;
+            assert_eq!(told, [(u8::from(EventKind::Reset), generation as u32)]);
+            let register = bed.model(0).read32(Register::GenerationLo.offset());
+            assert_eq!(register, generation as u32, "the registers, too");
+        }
     });
 }
