@@ -344,6 +344,7 @@ fn a_reset_is_told_of_once_with_the_new_generation() {
     for_each_backend(|backend| {
         let mut bed = TestBed::new(backend, Setup::two_hosts());
         for soft in [true, false] {
+            bed.advance(5_000);
             bed.device(0).drain_events().unwrap();
             if soft {
                 bed.device(0).soft_reset().unwrap();
@@ -352,6 +353,11 @@ fn a_reset_is_told_of_once_with_the_new_generation() {
             }
             let events = bed.device(0).drain_events().unwrap();
             let told: Vec<_> = events.iter().map(|event| (event.kind, event.subject)).collect();
+            assert!(
+                events
+                    .iter()
+                    .all(|event| event.time_ns >= bed.now_ns && event.reason == 0xff)
+            );
             let generation = bed.device(0).identity().generation;
             assert_eq!(told, [(u8::from(EventKind::Reset), generation as u32)]);
             let register = bed.model(0).read32(Register::GenerationLo.offset());
