@@ -31,9 +31,22 @@ pub const BACKENDS: &[Backend] = &[
     },
 ];
 
-/// Runs a test on each backend.
+/// Environment variable: the name of the only backend to run, where one is enough (mutation testing of what decides frames).
+pub const ONLY: &str = "SEALNIC_TEST_BACKEND";
+
+/// Runs a test on each backend, or on the one that [`ONLY`] names.
+///
+/// # Panics
+/// When [`ONLY`] names none of them.
 pub fn for_each_backend(test: impl Fn(&Backend)) {
-    for backend in BACKENDS {
+    let only = std::env::var(ONLY).ok();
+    let chosen = || {
+        BACKENDS
+            .iter()
+            .filter(|b| only.as_deref().is_none_or(|name| name == b.name))
+    };
+    assert!(chosen().next().is_some(), "{ONLY}={only:?} names no backend");
+    for backend in chosen() {
         // Shown by the test runner when the test fails.
         println!("backend: {}", backend.name);
         test(backend);

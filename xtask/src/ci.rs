@@ -1,5 +1,6 @@
 //! The steps of CI and the test run.
 
+use crate::campaign::ONLY_BACKEND;
 use crate::shell::{cargo, run, succeeds};
 use crate::{browser, cosim, firmware, oracle, regs, setup};
 use anyhow::{Result, bail};
@@ -83,11 +84,18 @@ pub(crate) fn test(args: &[&str], captures: Option<&str>) -> Result<()> {
     } else {
         &["--workspace", "--features", FAULT_POINTS]
     };
-    let tests = if succeeds(cargo().args(["nextest", "--version"])) {
-        run(cargo().args(["nextest", "run"]).args(scope).args(args))
+    let runner: &[&str] = if succeeds(cargo().args(["nextest", "--version"])) {
+        &["nextest", "run"]
     } else {
-        run(cargo().args(["test", "--all-targets"]).args(scope).args(args))
+        &["test", "--all-targets"]
     };
+    let mut tests = cargo();
+    tests.args(runner).args(scope).args(args);
+    if args.is_empty() {
+        // All tests are all tests, on every backend.
+        tests.env_remove(ONLY_BACKEND);
+    }
+    let tests = run(&mut tests);
     // A filter, say, means nothing to the rest.
     if !args.is_empty() {
         return tests;
