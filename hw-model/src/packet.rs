@@ -1,8 +1,8 @@
 //! Frames at the edges of a device.
 
-use sealnic_firmware::Destination;
 use sealnic_firmware::frame::{HEADROOM, TAILROOM};
 pub use sealnic_firmware::frame::{Offload, Segmentation, Verdict};
+use sealnic_firmware::{Destination, Frame};
 
 /// Where a frame enters or leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -82,6 +82,11 @@ impl Packet {
     #[must_use]
     pub fn frame(&self) -> &[u8] {
         &self.storage[self.start..self.end]
+    }
+
+    /// The frame in its buffer, for the firmware to work on.
+    pub(crate) fn as_frame(&mut self) -> Frame<'_> {
+        Frame::new(&mut self.storage, self.start, self.end).unwrap_or_default()
     }
 
     /// The frame's octets, to be changed (impairments, tests).

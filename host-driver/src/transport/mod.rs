@@ -261,3 +261,16 @@ pub enum TransportError {
         source: io::Error,
     },
 }
+
+impl TransportError {
+    /// Refuses more interrupt vectors than there are.
+    ///
+    /// # Errors
+    /// [`TransportError::TooManyVectors`].
+    pub fn check_vectors(wanted: u16, available: u16) -> Result<(), Self> {
+        if wanted > available {
+            return Err(Self::TooManyVectors { wanted, available });
+        }
+        Ok(())
+    }
+}

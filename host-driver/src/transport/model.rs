@@ -143,12 +143,7 @@ impl Transport for ModelTransport {
 
     fn enable_interrupts(&mut self, vectors: u16) -> Result<(), TransportError> {
         let host = self.host("interrupts")?;
-        if vectors > VECTORS {
-            return Err(TransportError::TooManyVectors {
-                wanted: vectors,
-                available: VECTORS,
-            });
-        }
+        TransportError::check_vectors(vectors, VECTORS)?;
         host.vectors = vectors;
         // What fired while nobody listened is lost, as on a real host.
         host.shared.fired.store(0, Ordering::Release);

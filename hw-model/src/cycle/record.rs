@@ -223,7 +223,7 @@ fn carry_out(core: &mut Core, number: usize, step: &Step, arrived: &mut HashMap<
         Step::Vf { port, offload, frame } => {
             let mut packet = in_buffer(frame);
             let mut made = Made::default();
-            let mut frame = Frame::new(&mut packet.storage, packet.start, packet.end).unwrap_or_default();
+            let mut frame = packet.as_frame();
             // As a whole, by the functional path's own entry.
             let verdict = core.nic.from_vf(now_ns, *port, *offload, &mut frame, &mut made);
             Outcome::with(verdict, frame.octets(), &made.0)
@@ -231,7 +231,7 @@ fn carry_out(core: &mut Core, number: usize, step: &Step, arrived: &mut HashMap<
         Step::Arrive { frame } => {
             let mut packet = in_buffer(frame);
             let mut state = Arrived::EMPTY;
-            let mut frame = Frame::new(&mut packet.storage, packet.start, packet.end).unwrap_or_default();
+            let mut frame = packet.as_frame();
             let ended = core.nic.ingress_arrive(now_ns, &mut frame, &mut state);
             let range = frame.range();
             let outcome = match ended {
@@ -251,13 +251,13 @@ fn carry_out(core: &mut Core, number: usize, step: &Step, arrived: &mut HashMap<
             let Some((mut packet, state)) = arrived.remove(arrive) else {
                 return Outcome::default();
             };
-            let mut frame = Frame::new(&mut packet.storage, packet.start, packet.end).unwrap_or_default();
+            let mut frame = packet.as_frame();
             let verdict = core.nic.ingress_deliver(now_ns, &state, &mut frame);
             Outcome::with(verdict, frame.octets(), &[])
         }
         Step::Host { frame } => {
             let mut packet = in_buffer(frame);
-            let mut frame = Frame::new(&mut packet.storage, packet.start, packet.end).unwrap_or_default();
+            let mut frame = packet.as_frame();
             let mut made = Made::default();
             let verdict = core.nic.from_host(now_ns, &mut frame, &mut made);
             Outcome::with(verdict, frame.octets(), &made.0)

@@ -7,7 +7,6 @@ use crate::cycle::nic::{CONTROL_CPU, CycleNic, DMA_WRITE, MAC_TX};
 use crate::cycle::parts::Slot;
 use crate::cycle::record::{Outcome, Step};
 use crate::packet::Edge;
-use sealnic_firmware::Frame;
 use sealnic_firmware::stages::Answer;
 use std::collections::VecDeque;
 
@@ -309,12 +308,9 @@ impl CycleNic {
     fn host_frame(&mut self, slot: Slot, now: u64) {
         let now_ns = self.clock.ns(now);
         self.core.at(now_ns);
-        let input = self
-            .record
-            .is_some()
-            .then(|| self.flights[slot].packet.frame().to_vec());
+        let input = self.input(slot);
         let packet = &mut self.flights[slot].packet;
-        let mut frame = Frame::new(&mut packet.storage, packet.start, packet.end).unwrap_or_default();
+        let mut frame = packet.as_frame();
         let verdict = self.core.nic.from_host(self.core.now_ns, &mut frame, &mut self.made);
         let range = frame.range();
         (packet.start, packet.end) = (range.start, range.end);

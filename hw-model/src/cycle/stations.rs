@@ -12,8 +12,8 @@ use crate::cycle::record::{Outcome, Step};
 use crate::cycle::slow::AfterLookup;
 use crate::packet::Edge;
 use sealnic_abi::{Counter, DropReason};
+use sealnic_firmware::Verdict;
 use sealnic_firmware::stages::Answer;
-use sealnic_firmware::{Frame, Verdict};
 
 /// What came of trying to give on the frame that is done.
 enum Given {
@@ -296,25 +296,37 @@ impl CycleNic {
             Some(Edge::Wire) => nic.input_of(pipeline, EGRESS_ENGINES),
             _ => nic.inputs(DMA_WRITE).start + pipeline,
         });
+        let idle = self.commit(unit, now, Self::commit_vf);
+        self.settle(unit, now, &given, idle)
+    }
+
+    /// Takes the next frame of a commit unit and lets it act, unless a command waits; says why the unit has nothing to do if so.
+    fn commit(&mut self, unit: usize, now: u64, act: impl FnOnce(&mut Self, usize, Slot, u64, u64)) -> UnitState {
         let (interval, latency) = (
             u64::from(self.config.commit.interval_cycles),
             u64::from(self.config.commit.latency_cycles),
         );
-        let mut idle = UnitState::WaitInput;
         if self.units[unit].accept_at <= now
             && let Some((fifo, slot)) = self.offered(unit, now)
         {
             if self.is_fenced {
-                idle = UnitState::Fence;
-            } else if self.units[unit].pipe.len() < Self::stages(latency, interval) {
-                self.take(fifo, now);
-                self.units[unit].work(now, interval);
-                self.commit_vf(unit, slot, now, latency);
-            } else {
-                idle = FULL;
+                return UnitState::Fence;
             }
+            if self.units[unit].pipe.len() >= Self::stages(latency, interval) {
+                return FULL;
+            }
+            self.take(fifo, now);
+            self.units[unit].work(now, interval);
+            act(self, unit, slot, now, latency);
         }
-        self.settle(unit, now, &given, idle)
+        UnitState::WaitInput
+    }
+
+    /// A frame's octets as it enters a step, when steps are recorded.
+    pub(crate) fn input(&self, slot: Slot) -> Option<Vec<u8>> {
+        self.record
+            .is_some()
+            .then(|| self.flights[slot].packet.frame().to_vec())
     }
 
     fn commit_vf(&mut self, unit: usize, slot: Slot, now: u64, latency: u64) {
@@ -323,15 +335,12 @@ impl CycleNic {
             return;
         };
         self.read_vf(slot, port);
-        let input = self
-            .record
-            .is_some()
-            .then(|| self.flights[slot].packet.frame().to_vec());
+        let input = self.input(slot);
         let misses = self.core.nic.counter(Counter::FlowMiss);
         let flight = &mut self.flights[slot];
         let offload = flight.packet.offload;
         let packet = &mut flight.packet;
-        let mut frame = Frame::new(&mut packet.storage, packet.start, packet.end).unwrap_or_default();
+        let mut frame = packet.as_frame();
         let nic = &mut self.core.nic;
         let verdict = nic.egress_commit(self.core.now_ns, &flight.read, offload, &mut frame, &mut self.made);
         let range = frame.range();
@@ -403,36 +412,16 @@ impl CycleNic {
             None => nic.input_of(pipeline, INGRESS_LOOKUP),
             Some(_) => nic.inputs(DMA_WRITE).start + nic.pipelines + pipeline,
         });
-        let (interval, latency) = (
-            u64::from(self.config.commit.interval_cycles),
-            u64::from(self.config.commit.latency_cycles),
-        );
-        let mut idle = UnitState::WaitInput;
-        if self.units[unit].accept_at <= now
-            && let Some((fifo, slot)) = self.offered(unit, now)
-        {
-            if self.is_fenced {
-                idle = UnitState::Fence;
-            } else if self.units[unit].pipe.len() < Self::stages(latency, interval) {
-                self.take(fifo, now);
-                self.units[unit].work(now, interval);
-                self.arrive(unit, slot, now, latency);
-            } else {
-                idle = FULL;
-            }
-        }
+        let idle = self.commit(unit, now, Self::arrive);
         self.settle(unit, now, &given, idle)
     }
 
     fn arrive(&mut self, unit: usize, slot: Slot, now: u64, latency: u64) {
         self.core.at(self.clock.ns(now));
-        let input = self
-            .record
-            .is_some()
-            .then(|| self.flights[slot].packet.frame().to_vec());
+        let input = self.input(slot);
         let flight = &mut self.flights[slot];
         let packet = &mut flight.packet;
-        let mut frame = Frame::new(&mut packet.storage, packet.start, packet.end).unwrap_or_default();
+        let mut frame = packet.as_frame();
         let ended = self
             .core
             .nic
@@ -496,7 +485,7 @@ impl CycleNic {
         let misses = self.core.nic.counter(Counter::FlowMiss);
         let flight = &mut self.flights[slot];
         let packet = &mut flight.packet;
-        let mut frame = Frame::new(&mut packet.storage, packet.start, packet.end).unwrap_or_default();
+        let mut frame = packet.as_frame();
         let verdict = self
             .core
             .nic
@@ -523,7 +512,7 @@ impl CycleNic {
     pub(crate) fn turn_away(&mut self, unit: usize, slot: Slot, counter: Counter, reason: DropReason, now: u64) {
         self.core.at(self.clock.ns(now));
         let packet = &mut self.flights[slot].packet;
-        let mut frame = Frame::new(&mut packet.storage, packet.start, packet.end).unwrap_or_default();
+        let mut frame = packet.as_frame();
         let verdict = self.core.nic.turn_away(self.core.now_ns, counter, reason, &mut frame);
         let step = || Step::TurnAway { counter, reason };
         self.note(step, |nic| Outcome::of(verdict, &nic.flights[slot].packet, &[]));

@@ -1,17 +1,17 @@
 //! `sealnic run`: a scenario's capture through its NICs.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, Table};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sealnic_sim::Scenario;
 use sealnic_sim::run::summary::Summary;
 use sealnic_sim::run::timed::Observation;
 use sealnic_sim::run::{self, ModelKind, Progress, RunOptions};
 
-use super::{CommandError, hardware};
+use super::{CommandError, client, hardware};
 
 /// Drives a capture through a whole scenario: every frame goes from its VM through the NICs to where it belongs.
 #[derive(Debug, clap::Args)]
@@ -248,16 +248,7 @@ fn write_text(out: &mut impl Write, summary: &Summary, args: &Args) -> io::Resul
 
 /// A table whose numbers are aligned to the right.
 fn table<const N: usize>(header: [&str; N]) -> Table {
-    let style = if io::stdout().is_terminal() {
-        presets::UTF8_FULL_CONDENSED
-    } else {
-        presets::NOTHING
-    };
-    let mut table = Table::new();
-    table
-        .load_style(style)
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(header);
+    let mut table = client::table(header);
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
     }

@@ -136,12 +136,7 @@ impl Transport for VfioTransport {
     }
 
     fn enable_interrupts(&mut self, vectors: u16) -> Result<(), TransportError> {
-        if vectors > self.capabilities.vectors {
-            return Err(TransportError::TooManyVectors {
-                wanted: vectors,
-                available: self.capabilities.vectors,
-            });
-        }
+        TransportError::check_vectors(vectors, self.capabilities.vectors)?;
         let failed = |error: VfioError| TransportError::Operation {
             operation: "setting up interrupts",
             source: io::Error::other(error),

@@ -236,12 +236,7 @@ impl Transport for VfioUserTransport {
     }
 
     fn enable_interrupts(&mut self, vectors: u16) -> Result<(), TransportError> {
-        if vectors > self.capabilities.vectors {
-            return Err(TransportError::TooManyVectors {
-                wanted: vectors,
-                available: self.capabilities.vectors,
-            });
-        }
+        TransportError::check_vectors(vectors, self.capabilities.vectors)?;
         let vectors = Vectors::new(vectors).map_err(TransportError::Interrupt)?;
         self.set_irqs(&vectors)?;
         self.vectors = vectors;
