@@ -82,6 +82,8 @@ pub(crate) fn mutants(args: &[&str]) -> Result<()> {
         for package in *packages {
             mutants.args(["--test-package", package]);
         }
+        // Its own time-out is measured on the mutated package's tests alone.
+        mutants.args(["--minimum-test-timeout", "120"]);
         // One model says what is decided; two take ten times as long for each mutant.
         run(mutants.args(args).env(ONLY_BACKEND, "functional"))?;
     }
