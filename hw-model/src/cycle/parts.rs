@@ -94,7 +94,8 @@ impl Fifo {
     }
 
     pub(crate) fn reset_stats(&mut self, now: u64) {
-        (self.high_water, self.pushed, self.popped, self.stalled) = (self.len(), 0, 0, 0);
+        // What is inside counts as put in.
+        (self.high_water, self.pushed, self.popped, self.stalled) = (self.len(), self.len().into(), 0, 0);
         self.occupancy_cycles = [0; OCCUPANCY_CLASSES];
         self.since = now;
     }

@@ -237,18 +237,20 @@ impl CycleNic {
                 idle = UnitState::Engines;
             } else if let Some((sa, octets)) = self.flights[slot].record {
                 let engines = &mut self.engines[2 * pipeline + side as usize].engines;
-                // One that has the key already, else the first that is free.
-                let free = |engine: &(u64, u32)| engine.0 <= now;
-                let same = engines.iter().position(|engine| free(engine) && engine.1 == sa);
-                match same.or_else(|| engines.iter().position(free)) {
+                let switch = |key: u32| {
+                    if key == sa {
+                        0
+                    } else {
+                        u64::from(config.key_switch_cycles)
+                    }
+                };
+                // The one that would be done with it first: one that has the key may be worth waiting for.
+                let ready = |(free_at, key): (u64, u32)| free_at.max(now) + switch(key);
+                let chosen = (0..engines.len()).min_by_key(|at| (ready(engines[*at]), engines[*at].0 > now));
+                match chosen.filter(|at| engines[*at].0 <= now) {
                     Some(chosen) => {
-                        let switch = if engines[chosen].1 == sa {
-                            0
-                        } else {
-                            config.key_switch_cycles
-                        };
                         let blocks = (octets as u64).div_ceil(16 * u64::from(config.lanes)).max(1);
-                        let occupied = u64::from(config.header_cycles + switch) + blocks;
+                        let occupied = u64::from(config.header_cycles) + switch(engines[chosen].1) + blocks;
                         engines[chosen] = (now + occupied, sa);
                         let busy_until = engines.iter().map(|engine| engine.0).max().unwrap_or(now);
                         self.take(fifo, now);
@@ -258,7 +260,7 @@ impl CycleNic {
                         own.work_cycles += occupied;
                     }
                     None => {
-                        let at = engines.iter().map(|engine| engine.0).min().unwrap_or(NEVER);
+                        let at = chosen.map_or(NEVER, |at| engines[at].0);
                         self.wake(unit, at);
                         idle = UnitState::Engines;
                     }
