@@ -156,6 +156,11 @@ impl<M: Meter> Bed<M> {
         })
     }
 
+    /// What measures inside the NIC.
+    pub fn meter(&self) -> &M {
+        &self.meter
+    }
+
     fn nic(&mut self) -> &mut dyn HwModel {
         self.network.host(NIC).transport_mut().model_mut()
     }

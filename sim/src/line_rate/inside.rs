@@ -49,6 +49,12 @@ impl CycleMeter {
         let model = Shared::new(model);
         Ok((Box::new(model.clone()), Self { model, marks }))
     }
+
+    /// Figures since the last load's sample began.
+    #[must_use]
+    pub fn stats(&self) -> CycleStats {
+        self.model.model().stats()
+    }
 }
 
 impl Meter for CycleMeter {
@@ -68,11 +74,11 @@ impl Meter for CycleMeter {
     }
 
     fn limit(&self, direction: Direction) -> Limit {
-        limit(&self.model.model().stats(), direction)
+        limit(&self.stats(), direction)
     }
 
     fn dropping_unit(&self, direction: Direction, reason: &str) -> String {
-        let stats = self.model.model().stats();
+        let stats = self.stats();
         let own = |unit: UnitId| direction_of(unit.kind).is_none_or(|its| its == direction);
         let drops = stats
             .drops
