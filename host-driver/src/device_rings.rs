@@ -230,6 +230,23 @@ impl<T: Transport> Device<T> {
         Ok(self.unmask_interrupts()?)
     }
 
+    /// Whether the exception path is open.
+    #[must_use]
+    pub const fn has_frame_rings(&self) -> bool {
+        self.rings.frames.is_some()
+    }
+
+    /// Closes the exception path. Frames for the host wait in the device then, and are dropped when it has no more room.
+    ///
+    /// # Errors
+    /// The transport failed.
+    pub fn disable_frame_rings(&mut self) -> Result<(), Error> {
+        if let Some(rings) = self.rings.frames.take() {
+            rings.stop(&mut self.transport, &mut *self.clock);
+        }
+        Ok(self.unmask_interrupts()?)
+    }
+
     /// Takes the frames for the host that are there, at most `max`.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ pub(crate) mod completions;
 pub(crate) mod device;
 pub(crate) mod exclusion;
 pub(crate) mod flow;
+pub(crate) mod frame;
 pub(crate) mod log;
 pub(crate) mod mapping;
 pub(crate) mod plan;

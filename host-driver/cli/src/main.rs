@@ -14,7 +14,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use sealnic_driver::control::ClientError;
 
 use commands::{
-    CommandError, association, bench, completions, device, exclusion, flow, log, mapping, plan, port, run, sa,
+    CommandError, association, bench, completions, device, exclusion, flow, frame, log, mapping, plan, port, run, sa,
     selftest, serve, stats, vnet,
 };
 
@@ -42,6 +42,7 @@ enum Command {
     Sa(sa::Args),
     Exclusion(exclusion::Args),
     Flow(flow::Args),
+    Frame(frame::Args),
     Stats(stats::Args),
     Log(log::Args),
     Completions(completions::Args),
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
         Command::Sa(args) => sa::run(&args),
         Command::Exclusion(args) => exclusion::run(&args),
         Command::Flow(args) => flow::run(&args),
+        Command::Frame(args) => frame::run(&args),
         Command::Stats(args) => stats::run(&args),
         Command::Log(args) => log::run(&args),
         Command::Completions(args) => completions::run(&args, Cli::command()),

@@ -10,6 +10,8 @@
 //! * [`text`]: names, addresses and octets as text
 //! * [`owner`]: the device's thread
 //! * `ops`: what each request does
+//! * `follow`: whoever follows events or frames
+//! * `frames`: the exception path, for clients
 //! * [`desired`]: where the desired state comes from, and how its keys get to the device
 //! * [`ledger`]: which run ids have been used, so that no key is installed in two lives of a device
 //! * [`flow_file`]: the flow log in files that rotate
@@ -22,6 +24,8 @@ pub mod desired;
 #[cfg(feature = "fault-points")]
 pub mod fault;
 pub mod flow_file;
+mod follow;
+mod frames;
 pub mod ledger;
 mod line;
 mod ops;

@@ -1,10 +1,11 @@
 //! What each request does. It runs on the client's thread, and hands the owner one short job after another: no request, however
 //! large, keeps the other clients waiting for long.
 
+use super::follow::Following;
 use super::owner::{OwnedDevice, OwnerHandle};
 use super::protocol::{Failure, FailureKind, Flush, Op, Tail};
 use super::spec::{AssociationSpec, ExclusionSpec, MappingSpec, PortSpec, VnetSpec};
-use super::view::{FlowView, SaView, StatsView};
+use super::view::{FlowView, FrameView, SaView, StatsView};
 use crate::desired::prefix_text;
 use crate::device::FlushScope;
 use crate::error::Error;
@@ -51,6 +52,8 @@ impl From<io::Error> for Ended {
 const LAST: usize = 100;
 /// Events in one line.
 const EVENTS_PER_LINE: usize = 128;
+/// Frames in one line: of the longest, twice as many digits fit a line.
+const FRAMES_PER_LINE: usize = 16;
 /// How often a follower is looked after when there are no events.
 const FOLLOW_LOOK: Duration = Duration::from_millis(250);
 
@@ -145,6 +148,16 @@ pub(super) fn execute(op: Op, owner: &OwnerHandle, sink: &mut dyn Sink) -> Resul
             plain(StatsView::from(&counters))
         }
         Op::Log(tail) => log(owner, tail, sink),
+        Op::FrameSend(send) => {
+            let count = owner.run(move |owner| owner.send_frames(send.port, &send.items))??;
+            done(count)
+        }
+        Op::FrameFollow(_) => {
+            let following = owner.run(super::Owner::follow_frames)??;
+            // From here on none is missed; whoever waits for that goes on.
+            sink.more(plain(Vec::<FrameView>::new())?)?;
+            follow(owner, &following, FRAMES_PER_LINE, 0, sink)
+        }
     }
 }
 
@@ -311,27 +324,38 @@ fn named(what: &str, failure: &Failure) -> Failure {
 fn log(owner: &OwnerHandle, tail: Tail, sink: &mut dyn Sink) -> Result<Value, Ended> {
     let last = tail.last.unwrap_or(LAST);
     let (past, following) = owner.run(move |owner| owner.log(last, tail.follow))?;
-    let mut count = past.len();
+    let count = past.len();
     for events in past.chunks(EVENTS_PER_LINE) {
         sink.more(plain(events)?)?;
     }
-    let Some(following) = following else {
-        return done(count);
-    };
+    match following {
+        Some(following) => follow(owner, &following, EVENTS_PER_LINE, count, sink),
+        None => done(count),
+    }
+}
+
+/// Sends reports as they come, after `count` that were sent before.
+fn follow<V: Serialize>(
+    owner: &OwnerHandle,
+    following: &Following<V>,
+    at_once: usize,
+    mut count: usize,
+    sink: &mut dyn Sink,
+) -> Result<Value, Ended> {
     loop {
-        let mut events = Vec::new();
-        match following.events.recv_timeout(FOLLOW_LOOK) {
-            Ok(event) => {
-                events.push(event);
-                events.extend(following.events.try_iter().take(EVENTS_PER_LINE - 1));
+        let mut reports = Vec::new();
+        match following.reports.recv_timeout(FOLLOW_LOOK) {
+            Ok(report) => {
+                reports.push(report);
+                reports.extend(following.reports.try_iter().take(at_once - 1));
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return done(count),
         }
         let lost = following.lost.swap(0, Ordering::Relaxed);
-        if !events.is_empty() {
-            count += events.len();
-            sink.more(plain(events)?)?;
+        if !reports.is_empty() {
+            count += reports.len();
+            sink.more(plain(reports)?)?;
         }
         if lost != 0 {
             sink.more(json!({ "lost": lost }))?;

@@ -3,9 +3,10 @@
 
 use super::desired::{Desired, DesiredSource, KeyError, ensure_keys, program, rotate};
 use super::flow_file::FlowFile;
+use super::follow::{Followers, Following};
 use super::ledger::Ledger;
 use super::protocol::{Failure, FailureKind, Rotate};
-use super::view::{DesiredView, DeviceView, EventView, ReloadView};
+use super::view::{DesiredView, DeviceView, EventView, FrameView, ReloadView};
 use crate::clock::SystemClock;
 use crate::device::Device;
 use crate::error::Error;
@@ -18,8 +19,8 @@ use sealnic_abi::mailbox::{EventDrain, Status};
 use sealnic_abi::object::AssociationState;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -83,8 +84,6 @@ type Job = Box<dyn FnOnce(&mut Owner) + Send>;
 const QUEUE: usize = 64;
 /// Past events that are remembered.
 const REMEMBERED: usize = 4096;
-/// Events that a follower may lag behind before it loses some.
-const FOLLOWER_LAG: usize = 4096;
 /// Pages of events taken in one go, so that a device that never stops reporting keeps nobody waiting.
 const PAGES_AT_ONCE: usize = 64;
 /// Time between two looks at the device's generation.
@@ -159,25 +158,11 @@ impl OwnerThread {
     }
 }
 
-/// A follower of the log.
-struct Follower {
-    events: SyncSender<EventView>,
-    lost: Arc<AtomicU64>,
-}
-
-/// Events for one follower.
-pub struct Following {
-    /// The events.
-    pub events: Receiver<EventView>,
-    /// How many were lost since this was last set to zero.
-    pub lost: Arc<AtomicU64>,
-}
-
 /// Owns the device.
 pub struct Owner {
     config: OwnerConfig,
     started: Instant,
-    device: Option<OwnedDevice>,
+    pub(super) device: Option<OwnedDevice>,
     /// Why there is no device.
     lost_because: String,
     /// When to open it again, and how long to wait after that.
@@ -194,7 +179,8 @@ pub struct Owner {
     flow_errors: u64,
     events: u64,
     recent: VecDeque<EventView>,
-    followers: Vec<Follower>,
+    followers: Followers<EventView>,
+    pub(super) frame_followers: Followers<FrameView>,
 }
 
 impl Owner {
@@ -249,7 +235,8 @@ impl Owner {
             flow_errors: 0,
             events: 0,
             recent: VecDeque::new(),
-            followers: Vec::new(),
+            followers: Followers::new(),
+            frame_followers: Followers::new(),
         };
         owner.open().map_err(|source| StartError::Device {
             name: owner.config.name.clone(),
@@ -353,6 +340,7 @@ impl Owner {
         }
         tracing::error!(device = self.config.name, %error, "the device is lost; trying to reach it again");
         self.device = None;
+        self.frame_followers.end();
         self.lost_because = error.to_string();
         self.reopen = (Instant::now() + REOPEN.0, REOPEN.0);
     }
@@ -370,6 +358,7 @@ impl Owner {
             device.transport_mut().tick(self.started.elapsed());
         }
         self.take_events();
+        self.take_frames();
         if now >= self.next_identify {
             self.next_identify = now + IDENTIFY_INTERVAL;
             if let Ok(identity) = self.device(OwnedDevice::identify) {
@@ -453,15 +442,7 @@ impl Owner {
             _ => {}
         }
         let view = EventView::new(event, self.epoch_ns);
-        self.followers
-            .retain(|follower| match follower.events.try_send(view.clone()) {
-                Ok(()) => true,
-                Err(TrySendError::Full(_)) => {
-                    follower.lost.fetch_add(1, Ordering::Relaxed);
-                    true
-                }
-                Err(TrySendError::Disconnected(_)) => false,
-            });
+        self.followers.tell(&view);
         if self.recent.len() >= REMEMBERED {
             self.recent.pop_front();
         }
@@ -469,19 +450,10 @@ impl Owner {
     }
 
     /// The last events, and those to come when `follow` is set.
-    pub(super) fn log(&mut self, last: usize, follow: bool) -> (Vec<EventView>, Option<Following>) {
+    pub(super) fn log(&mut self, last: usize, follow: bool) -> (Vec<EventView>, Option<Following<EventView>>) {
         let skipped = self.recent.len().saturating_sub(last);
         let past = self.recent.iter().skip(skipped).cloned().collect();
-        let following = follow.then(|| {
-            let (events, receiver) = mpsc::sync_channel(FOLLOWER_LAG);
-            let lost = Arc::new(AtomicU64::new(0));
-            self.followers.push(Follower {
-                events,
-                lost: Arc::clone(&lost),
-            });
-            Following { events: receiver, lost }
-        });
-        (past, following)
+        (past, follow.then(|| self.followers.add()))
     }
 
     /// Programs the desired state, if there is one, keeping what went wrong for whoever asks.

@@ -11,7 +11,7 @@
 //! `more` lines belong to an answer that isn't finished; `ok` or `error` ends it. A connection carries one request at a time.
 
 use super::spec::{AssociationSpec, ExclusionSpec, MappingName, MappingSpec, PortSpec, SaSpec, VnetSpec};
-use super::text::Name;
+use super::text::{Name, Octets};
 use sealnic_abi::object::AssociationState;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -178,6 +178,16 @@ pub enum RotateStep {
     All,
 }
 
+/// Frames as if the VM behind a port had sent them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FrameSend {
+    /// A port whose VM the host stands in for.
+    pub port: u16,
+    /// The frames, from their Ethernet headers on.
+    pub items: Vec<Octets>,
+}
+
 /// How much of the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -281,6 +291,10 @@ ops! {
     FlowList(Nothing) = "flow-list",
     /// Remove flow entries.
     FlowFlush(Flush) = "flow-flush",
+    /// Send frames as if the VM behind a port had sent them.
+    FrameSend(FrameSend) = "frame-send",
+    /// Take the frames that come up to the host, until the connection ends.
+    FrameFollow(Nothing) = "frame-follow",
     /// Read all counters.
     Stats(Nothing) = "stats",
     /// Events, those past and those to come.

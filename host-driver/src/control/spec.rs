@@ -57,6 +57,11 @@ const fn replay_window() -> u16 {
     REPLAY_WINDOW
 }
 
+/// Whether a truth is left out where it is the default.
+const fn is_no(value: &bool) -> bool {
+    !*value
+}
+
 const fn overlap_ms() -> u32 {
     OVERLAP_MS
 }
@@ -146,6 +151,9 @@ pub struct PortSpec {
     /// Any source MAC is accepted.
     #[serde(default = "no")]
     pub any_mac: bool,
+    /// The host stands in for the VM: its frames come and go by the daemon (`sealnic frame`).
+    #[serde(default = "no", skip_serializing_if = "is_no")]
+    pub representor: bool,
     /// Its prefixes. Absent: they stay as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub addresses: Option<Vec<Prefix>>,
@@ -163,6 +171,7 @@ impl PortSpec {
             capability: self.capability.0.into(),
             up: self.up.into(),
             any_mac: self.any_mac.into(),
+            representor: self.representor.into(),
             ..Port::ZERO
         }
     }
@@ -192,6 +201,7 @@ impl PortSpec {
             capability: named(port.capability)?,
             up: port.up != 0,
             any_mac: port.any_mac != 0,
+            representor: port.representor != 0,
             addresses: Some(
                 own.map(|address| prefix(address.prefix, address.prefix_len))
                     .collect::<Result<_, _>>()?,
@@ -506,6 +516,7 @@ mod tests {
             capability: Name(Capability::NoDiscovery),
             up: false,
             any_mac: true,
+            representor: true,
             addresses: Some(vec!["10.1.0.4/32".parse().unwrap(), "fd00::/64".parse().unwrap()]),
         };
         let addresses: Vec<_> = port.addresses.iter().flatten().map(|a| port.address(a)).collect();

@@ -1,6 +1,6 @@
 //! Names, addresses and octets as text, and back.
 
-use sealnic_abi::event::EventKind;
+use sealnic_abi::event::{EventKind, HostFrameKind};
 use sealnic_abi::flow::ActionKind;
 use sealnic_abi::object::{
     Address, AssociationState, Capability, CipherSuite, Direction, DtlsVersion, EncryptionCode, Enforcement,
@@ -43,7 +43,7 @@ macro_rules! named {
 }
 
 named! { Enforcement Capability MappingKind AssociationState DtlsVersion CipherSuite Direction SaPhase EncryptionCode
-ActionKind DropReason EventKind }
+ActionKind DropReason EventKind HostFrameKind }
 
 /// A value by its name. Case, `-` and `_` don't count when it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,10 +1,11 @@
 //! What clients can only read, as JSON.
 
-use super::text::name_of;
+use super::text::{Octets, name_of};
 use crate::counters::CounterSnapshot;
 use crate::device::InterruptCauses;
+use crate::ring::frame::HostPacket;
 use sealnic_abi::DropReason;
-use sealnic_abi::event::{Event, EventKind};
+use sealnic_abi::event::{Event, EventKind, HostFrameKind};
 use sealnic_abi::flow::{ActionKind, FlowKey};
 use sealnic_abi::mailbox::{FlowRow, Identity};
 use sealnic_abi::object::{CipherSuite, Direction, DtlsVersion, EncryptionCode, SaPhase, SaState};
@@ -193,6 +194,35 @@ impl EventView {
             reason: denied.then(|| name_of::<DropReason>(event.reason)),
             packets: event.packets,
             octets: event.octets,
+        }
+    }
+}
+
+/// A frame that came up to the host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameView {
+    /// What it is: `ForVm`, `Dhcp`, `Handshake`, `ControlRecord`.
+    pub kind: String,
+    /// Port of a VM's frame.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Association of a control record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub association: Option<u32>,
+    /// The frame, from its Ethernet header on, or the content of the control record.
+    pub frame: Octets,
+}
+
+impl From<&HostPacket> for FrameView {
+    fn from(packet: &HostPacket) -> Self {
+        let kind = HostFrameKind::try_from(packet.header.kind);
+        let of_vm = matches!(kind, Ok(HostFrameKind::ForVm | HostFrameKind::Dhcp));
+        let of_association = kind == Ok(HostFrameKind::ControlRecord);
+        Self {
+            kind: name_of::<HostFrameKind>(packet.header.kind),
+            port: of_vm.then_some(packet.header.port),
+            association: of_association.then_some(packet.header.association),
+            frame: Octets(packet.frame.clone()),
         }
     }
 }

@@ -68,6 +68,9 @@ struct Add {
     /// Accept any source MAC: a VM that routes for others.
     #[arg(long)]
     any_mac: bool,
+    /// Stand in for the VM: its frames come and go by `sealnic frame`, and its virtual function is shut.
+    #[arg(long)]
+    representor: bool,
     #[command(flatten)]
     input: Input,
     #[command(flatten)]
@@ -107,6 +110,7 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
                     capability: add.capability,
                     up: !add.down,
                     any_mac: add.any_mac,
+                    representor: add.representor,
                     addresses: (!add.address.is_empty()).then(|| add.address.clone()),
                 }]
             });

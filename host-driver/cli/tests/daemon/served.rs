@@ -3,7 +3,11 @@
 use crate::harness::eventually;
 use crate::rig::{Rig, RunNumber};
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::sync::mpsc;
+use std::time::Duration;
 
 #[test]
 fn flows_and_events_are_shown_and_end_in_the_flow_log() {
@@ -131,4 +135,61 @@ fn a_device_that_is_reset_behind_the_daemons_back_is_programmed_again_but_its_ke
     rig.send_both_ways();
     assert_eq!(daemon.json(&["stats"])["counters"]["WireClear"], 0);
     drop((daemon, peer));
+}
+
+#[test]
+fn the_host_stands_in_for_a_vm_by_way_of_its_daemon() {
+    let rig = Rig::new(RunNumber::new(105));
+    let _peer = rig.daemon(1, None).unwrap();
+    let daemon = rig.daemon(0, None).unwrap();
+    let mut port = daemon.json(&["port", "show", "0"]);
+    port["representor"] = true.into();
+    let input = rig.folder().write("port.json", &port.to_string());
+    daemon.ok(&["port", "add", "--input", &input]);
+    assert_eq!(daemon.json(&["port", "show", "0"]), port);
+    let hex = |frame: &[u8]| frame.iter().map(|octet| format!("{octet:02x}")).collect::<String>();
+
+    let out = rig.frame(0);
+    assert_eq!(daemon.json(&["frame", "send", "0", &hex(&out)]), json!({ "count": 1 }));
+    eventually("what was sent in the VM's place arrives", || {
+        rig.vm(1).has_received(&out)
+    });
+    // A port that is no representor's has its own VM, and the device refuses to take another's word.
+    daemon.ok(&["frame", "send", "9", &hex(&out)]);
+    assert_eq!(daemon.json(&["stats"])["drops"]["HostRefused"], 1);
+
+    let mut follower = daemon.connect();
+    follower.send(b"{\"v\":1,\"op\":\"frame-follow\"}\n");
+    assert_eq!(follower.line().unwrap()["more"], json!([]));
+    let back = rig.frame(1);
+    rig.vm(1).send(back.clone());
+    let expected = json!([{ "kind": "ForVm", "port": 0, "frame": hex(&back) }]);
+    assert_eq!(follower.line().unwrap()["more"], expected);
+
+    let mut printed = daemon
+        .command(&["frame", "follow"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (sender, lines) = mpsc::channel();
+    let out = BufReader::new(printed.stdout.take().unwrap());
+    let reader = std::thread::spawn(move || {
+        out.lines()
+            .try_for_each(|line| sender.send(line.unwrap()).map_err(drop))
+    });
+    // It prints what comes from when it is there on.
+    let line = (0..200).find_map(|_| {
+        rig.vm(1).send(back.clone());
+        lines.recv_timeout(Duration::from_millis(100)).ok()
+    });
+    assert_eq!(line.unwrap(), format!("ForVm         port 0 {}", hex(&back)));
+    printed.kill().unwrap();
+    printed.wait().unwrap();
+    drop(lines);
+    reader.join().unwrap().unwrap_or_default();
+    let stats = daemon.json(&["stats"]);
+    assert_eq!(
+        (&stats["counters"]["WireClear"], &stats["balanced"]),
+        (&0.into(), &true.into())
+    );
 }
