@@ -4,6 +4,7 @@
 //! * [`cases`]: the tests
 //! * [`faulty`]: a transport that loses, repeats and damages
 //! * [`hostile`]: a device that does what it likes
+//! * [`kill_points`]: where a daemon is killed
 //! * [`latency`]: how long things take
 //! * [`stand`]: devices behind a vfio-user socket and behind the kernel's VFIO
 //! * `world`: what the tests program
@@ -12,6 +13,7 @@
 pub mod cases;
 pub mod faulty;
 pub mod hostile;
+pub mod kill_points;
 pub mod latency;
 pub mod stand;
 mod world;

@@ -1,9 +1,9 @@
 //! A NIC to be served, with taps at its VM.
 
-use sealnic_abi::registers::BAR_LEN;
+use sealnic_hw_model::pci::PfFunction;
 use sealnic_hw_model::{Edge, Ended, FunctionalModel, HostPort, HwModel, ModelConfig, Packet, Sizes};
 use sealnic_sim::serve::ServedNic;
-use sealnic_sim::serve::function::{ClientPort, NetworkFunction, ServedFunction};
+use sealnic_sim::serve::function::ClientPort;
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -87,59 +87,8 @@ impl HwModel for Tapped {
     }
 }
 
-/// As much of a PCI function as a driver needs to find the NIC.
-pub(crate) struct Nic {
-    model: Tapped,
-    config: Vec<u8>,
-}
-
-impl ServedFunction for Nic {
-    fn bar_lens(&self) -> [u64; 6] {
-        [u64::from(BAR_LEN), 0, 0, 0, 0, 0]
-    }
-
-    fn vectors(&self) -> u16 {
-        8
-    }
-
-    fn config_read(&mut self, offset: u16, octets: &mut [u8]) {
-        octets.copy_from_slice(&self.config[usize::from(offset)..][..octets.len()]);
-    }
-
-    fn config_write(&mut self, offset: u16, octets: &[u8]) {
-        // The identity stays.
-        if offset >= 4 {
-            self.config[usize::from(offset)..][..octets.len()].copy_from_slice(octets);
-        }
-    }
-
-    fn bar_read(&mut self, _bar: u8, offset: u64, octets: &mut [u8]) {
-        let word = self.model.read32(u32::try_from(offset).unwrap());
-        octets.copy_from_slice(&word.to_le_bytes()[..octets.len()]);
-    }
-
-    fn bar_write(&mut self, _bar: u8, offset: u64, octets: &[u8]) {
-        let word = u32::from_le_bytes(octets.try_into().unwrap());
-        self.model.write32(u32::try_from(offset).unwrap(), word);
-    }
-
-    fn reset(&mut self) {
-        self.model.reset();
-    }
-
-    fn set_vector(&mut self, _vector: u16, _in_use: bool) {}
-
-    fn detach(&mut self) {}
-}
-
-impl NetworkFunction for Nic {
-    fn model(&mut self) -> &mut dyn HwModel {
-        &mut self.model
-    }
-}
-
-/// A NIC and its VM.
-pub(crate) fn nic(socket: &Path) -> (ServedNic<Nic>, Vm) {
+/// A NIC as `sealnic serve` has it, and its VM.
+pub(crate) fn nic(socket: &Path, serial: u64) -> (ServedNic<PfFunction>, Vm) {
     let sizes = Sizes {
         flows: 1024,
         mappings: 256,
@@ -150,19 +99,13 @@ pub(crate) fn nic(socket: &Path) -> (ServedNic<Nic>, Vm) {
         key_history: 1024,
         ..Sizes::default()
     };
-    let mut model = FunctionalModel::new(&ModelConfig { sizes, seed: None }).unwrap();
-    let port = ClientPort::default();
-    model.connect(Box::new(port.clone()));
+    let model = FunctionalModel::new(&ModelConfig { sizes, seed: None }).unwrap();
     let vm = Vm::default();
-    let mut config = vec![0; 4096];
-    let id = sealnic_abi::registers::offsets::device_id::DEVICE_RESET << 16 | 0x1DE5;
-    config[..4].copy_from_slice(&id.to_le_bytes());
+    let tapped = Tapped { model, vm: vm.clone() };
+    let port = ClientPort::default();
     let served = ServedNic {
         socket: socket.to_owned(),
-        function: Nic {
-            model: Tapped { model, vm: vm.clone() },
-            config,
-        },
+        function: sealnic_sim::serve::nic::nic(Box::new(tapped), &port, serial),
         port,
     };
     (served, vm)

@@ -4,6 +4,7 @@ use crate::harness::{Daemon, Folder, SCENARIO, eventually};
 use crate::nic::{Vm, nic};
 use sealnic_driver::RunId;
 use sealnic_driver::control::spec::{AssociationSpec, MappingSpec, PortSpec, VnetSpec};
+use sealnic_driver_suite::kill_points::{Ask, TrafficPoint};
 use sealnic_sim::Scenario;
 use sealnic_sim::serve::Server;
 use serde_json::Value;
@@ -72,8 +73,8 @@ impl Rig {
     /// Serves NICs as they come from the factory.
     pub(crate) fn serve(&self) {
         let (mut nics, mut vms) = (Vec::new(), Vec::new());
-        for name in SOCKETS {
-            let (nic, vm) = nic(&self.folder.path(name));
+        for (name, serial) in SOCKETS.into_iter().zip(1..) {
+            let (nic, vm) = nic(&self.folder.path(name), serial);
             nics.push(nic);
             vms.push(vm);
         }
@@ -94,7 +95,7 @@ impl Rig {
         }
     }
 
-    fn vm(&self, host: usize) -> Vm {
+    pub(crate) fn vm(&self, host: usize) -> Vm {
         self.served.borrow().as_ref().unwrap().vms[host].clone()
     }
 
@@ -159,30 +160,31 @@ impl Rig {
     }
 
     /// Has host a's daemon die while traffic flows.
-    pub(crate) fn die_in_traffic(&self, point: &str, action: &[&str], peer: &Daemon<'_>) {
+    pub(crate) fn die_in_traffic(&self, point: &TrafficPoint, peer: &Daemon<'_>) {
+        let TrafficPoint { name: point, ask } = *point;
         match self.daemon(0, Some(point)) {
             Ok(mut daemon) => {
-                if action.is_empty() {
-                    // It gets there by itself, over the events that traffic makes.
-                    self.send_both_ways();
-                } else {
+                if let Some(ask) = ask {
                     self.check_forwarding();
-                    if action.contains(&"rotate") {
+                    if ask.is_rotation() {
                         // The peer must be able to open what the new epoch seals.
                         peer.ok(&["sa", "rotate", "0", "--step", "prepare"]);
                     }
-                    if action.contains(&"finish") {
+                    if ask == Ask::Finish {
                         daemon.ok(&["sa", "rotate", "0", "--step", "prepare"]);
                         for end in [&daemon, peer] {
                             end.ok(&["sa", "rotate", "0", "--step", "switch"]);
                         }
                         peer.ok(&["sa", "rotate", "0", "--step", "finish"]);
                     }
-                    daemon.fails(action);
-                    if action.contains(&"finish") {
+                    daemon.fails(ask.args());
+                    if ask == Ask::Finish {
                         // The overlap of the old epoch, a second, ends without the daemon.
                         std::thread::sleep(Duration::from_millis(1500));
                     }
+                } else {
+                    // It gets there by itself, over the events that traffic makes.
+                    self.send_both_ways();
                 }
                 assert_eq!(daemon.wait(), None, "{point}: not killed");
                 assert!(
@@ -209,7 +211,8 @@ impl Rig {
         assert!(output.status.success() || is_done, "{step}: {said}");
     }
 
-    fn frame(&self, from: usize) -> Vec<u8> {
+    /// The next frame of a host's VM to the other one's.
+    pub(crate) fn frame(&self, from: usize) -> Vec<u8> {
         let number = self.next_frame.get();
         self.next_frame.set(number + 1);
         udp_frame(from, number)

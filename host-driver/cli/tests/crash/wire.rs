@@ -1,15 +1,11 @@
-//! What was on the wire, read from its capture without any code of the project: every record's key and number.
+//! What was on the wire, judged without any code of the project: every record's key and number. Only records of DTLS 1.2 show theirs.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::path::Path;
-
-use pcap_file::pcapng::{Block, PcapNgReader};
 
 /// A key, as it shows on the wire: the sender's address, the connection id (which hangs on the run, as the key does) and the epoch.
 type KeyName = (Vec<u8>, Vec<u8>, u16);
 
-/// Records of all captures read so far.
+/// Records of all frames taken so far.
 #[derive(Default)]
 pub(crate) struct Records {
     numbers: HashMap<KeyName, HashSet<u64>>,
@@ -27,16 +23,8 @@ const RECORD: usize = 14 + 20 + 8;
 const CID_LEN: usize = 8;
 
 impl Records {
-    pub(crate) fn read(&mut self, capture: &Path) {
-        let mut reader = PcapNgReader::new(File::open(capture).unwrap()).unwrap();
-        while let Some(block) = reader.next_block() {
-            if let Block::EnhancedPacket(packet) = block.unwrap() {
-                self.take(&packet.data);
-            }
-        }
-    }
-
-    fn take(&mut self, frame: &[u8]) {
+    /// Takes a frame of the wire.
+    pub(crate) fn take(&mut self, frame: &[u8]) {
         let record = frame.get(RECORD..).unwrap_or_default();
         if record.len() < 13 + CID_LEN || record[..3] != [TLS12_CID, 0xfe, 0xfd] {
             self.clear += 1;
