@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use std::time::{Duration, Instant};
 
 /// Lets tests end a daemon at named points; a feature, so that no other binary can be ended there.
-const FAULT_POINTS: &str = "sealnic/fault-points";
+pub(crate) const FAULT_POINTS: &str = "sealnic/fault-points";
 
 type Step = (&'static str, fn() -> Result<()>);
 

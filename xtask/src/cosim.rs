@@ -4,29 +4,35 @@
 //! * `guest`: one boot
 //! * `nics`: the devices outside
 //! * `wire`: what was on the wire
+//! * `records`: keys and numbers of what was on the wire
 
 mod guest;
 mod machine;
 mod nics;
+// The crash test's own, so that both judge alike; it needs nothing of the workspace.
+#[path = "../../host-driver/cli/tests/crash/wire.rs"]
+mod records;
 mod wire;
 
-use crate::shell::{cargo, output, root, run};
+use crate::ci::FAULT_POINTS;
+use crate::shell::{cargo, root, run};
 use anyhow::{Context as _, Result, bail, ensure};
 use guest::{Boot, Report};
 use machine::Machine;
 use nics::Nics;
+use records::Records;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// The whole run under TCG takes a fraction of this.
+/// The whole run under TCG takes about half of this on a machine that has nothing else to do.
 const LIMIT: Duration = Duration::from_secs(240);
 /// Two hosts, each with a NIC, on a wire: what the guest drives with two of its functions.
 const SCENARIO: &str = "examples/two-hosts.toml";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 const PROFILE: &str = "ci";
 
-/// Runs the driver's tests in a guest, on three NICs that `sealnic serve` stands for.
+/// Runs the driver's tests in a guest, on five NICs that `sealnic serve` stands for.
 pub(crate) fn qemu(accelerator: &str) -> Result<()> {
     let start = Instant::now();
     let folder = root().join("target/cosim");
@@ -36,7 +42,12 @@ pub(crate) fn qemu(accelerator: &str) -> Result<()> {
     let (sealnic, program) = build(&folder)?;
     println!("ready after {:.1} s", start.elapsed().as_secs_f64());
 
-    let initrd = guest::write_initrd(&machine, &program, &folder)?;
+    let scenario = daemons_scenario(&folder)?;
+    let initrd = guest::write_initrd(
+        &machine,
+        &[(&program, "guest"), (&sealnic, "sealnic"), (&scenario, "scenario.toml")],
+        &folder,
+    )?;
     let capture = folder.join("wire.pcapng");
     let alone = Nics::serve(&sealnic, &folder, "alone", &["--socket"], None)?;
     let hosts = Nics::serve(
@@ -46,7 +57,18 @@ pub(crate) fn qemu(accelerator: &str) -> Result<()> {
         &["--scenario", SCENARIO, "--socket-dir"],
         Some(&capture),
     )?;
-    let sockets: Vec<PathBuf> = alone.sockets().iter().chain(hosts.sockets()).cloned().collect();
+    let daemons_capture = folder.join("daemons.pcapng");
+    let daemons = Nics::serve(
+        &sealnic,
+        &folder,
+        "daemons",
+        &["--scenario", &scenario.to_string_lossy(), "--socket-dir"],
+        Some(&daemons_capture),
+    )?;
+    let sockets: Vec<PathBuf> = [&alone, &hosts, &daemons]
+        .into_iter()
+        .flat_map(|nics| nics.sockets().iter().cloned())
+        .collect();
     let boot = Boot {
         machine: &machine,
         initrd: &initrd,
@@ -59,8 +81,10 @@ pub(crate) fn qemu(accelerator: &str) -> Result<()> {
     // They are stopped before anything is judged, so that the capture is whole.
     alone.stop()?;
     hosts.stop()?;
+    daemons.stop()?;
     let report = report?;
     judge_wire(&report, &capture)?;
+    judge_daemons_wire(&report, &daemons_capture)?;
     let failed: Vec<&str> = report.results("FAIL").collect();
     let passed = report.results("PASS").count();
     println!(
@@ -74,25 +98,28 @@ pub(crate) fn qemu(accelerator: &str) -> Result<()> {
     Ok(())
 }
 
-/// The command line, and the guest's program, which stands on nothing that the guest would have to bring along.
+/// The command line, which serves NICs outside and owns some inside, and the guest's program. Both stand on nothing that the guest would have
+/// to bring along; the daemons in there are killed at named points, so this command line has those.
 fn build(folder: &Path) -> Result<(PathBuf, PathBuf)> {
-    run(cargo().args(["build", "--profile", PROFILE, "--package", "sealnic"]))?;
-    let guest_target = folder.join("build");
+    let target = folder.join("build");
     run(cargo()
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
-        .args(["build", "--profile", PROFILE, "--package", "sealnic-cosim-guest"])
-        .args(["--target", TARGET, "--target-dir"])
-        .arg(&guest_target))?;
-    let sealnic = target_folder()?.join(PROFILE).join("sealnic");
-    let program = guest_target.join(TARGET).join(PROFILE).join("sealnic-cosim-guest");
-    Ok((sealnic, program))
+        .env("RUSTFLAGS", "-C target-feature=+crt-static -C strip=symbols")
+        .args(["build", "--profile", PROFILE, "--target", TARGET, "--target-dir"])
+        .arg(&target)
+        .args(["--package", "sealnic", "--package", "sealnic-cosim-guest"])
+        .args(["--features", FAULT_POINTS]))?;
+    let built = target.join(TARGET).join(PROFILE);
+    Ok((built.join("sealnic"), built.join("sealnic-cosim-guest")))
 }
 
-fn target_folder() -> Result<PathBuf> {
-    let metadata = output(cargo().args(["metadata", "--format-version", "1", "--no-deps"]))?;
-    let metadata: serde_json::Value = serde_json::from_slice(&metadata).context("cargo's metadata is no JSON")?;
-    let folder = metadata.get("target_directory").and_then(|folder| folder.as_str());
-    Ok(folder.context("cargo's metadata names no target folder")?.into())
+/// The scenario of the daemons that are killed: records of DTLS 1.2 show their numbers, so that they can be judged on the wire.
+fn daemons_scenario(folder: &Path) -> Result<PathBuf> {
+    let text = fs::read_to_string(root().join(SCENARIO)).with_context(|| format!("cannot read {SCENARIO}"))?;
+    let changed = text.replace("dtls = \"1.3\"", "dtls = \"1.2\"");
+    ensure!(changed != text, "{SCENARIO} does not say `dtls = \"1.3\"`");
+    let path = folder.join("scenario.toml");
+    fs::write(&path, changed)?;
+    Ok(path)
 }
 
 /// The wire between the two hosts, judged from outside: as many records as the guest sent frames, and not one in the clear.
@@ -113,6 +140,41 @@ fn judge_wire(report: &Report, capture: &Path) -> Result<()> {
     println!(
         "wire: {} datagrams, each one DTLS record, none in the clear",
         frames.len()
+    );
+    Ok(())
+}
+
+/// The wire between the hosts whose daemons were killed, judged from outside: no key sealed a number twice, and nothing is in the clear.
+fn judge_daemons_wire(report: &Report, capture: &Path) -> Result<()> {
+    let file = fs::read(capture).with_context(|| format!("cannot read {}", capture.display()))?;
+    let frames = wire::frames(&file)?;
+    let said = |word: &str| report.results(word).next().map(str::to_owned);
+    let (Some(marker), Some(sent)) = (said("daemons-marker"), said("daemons-sent")) else {
+        bail!("the guest did not say what its daemons sent");
+    };
+    wire::check(&frames, marker.as_bytes())?;
+    let mut records = Records::default();
+    frames.iter().for_each(|frame| records.take(frame));
+    ensure!(
+        records.clear == 0,
+        "{} datagrams are no records of DTLS 1.2",
+        records.clear
+    );
+    if let Some(first) = records.twice.first() {
+        bail!(
+            "{} numbers were sealed twice under a key, the first: {first}",
+            records.twice.len()
+        );
+    }
+    ensure!(
+        records.sealed() > 100,
+        "the daemons' hosts were given {sent} frames, and {} are on the wire",
+        records.sealed()
+    );
+    println!(
+        "wire of the killed daemons: {} of {sent} frames as records under {} keys, none with a number twice, none in the clear",
+        records.sealed(),
+        records.keys()
     );
     Ok(())
 }

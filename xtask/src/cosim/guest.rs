@@ -17,8 +17,8 @@ const MEMORY_MIB: u32 = 512;
 /// QEMU waits this long for an answer of a device; its default of 5 s kills the connection when a debugger stops the device.
 const ANSWER_LIMIT_MS: u32 = 60_000;
 
-/// Writes the initial RAM file system: busybox, the modules, the first process and the guest's program.
-pub(crate) fn write_initrd(machine: &Machine, program: &Path, folder: &Path) -> Result<PathBuf> {
+/// Writes the initial RAM file system: busybox, the modules, the first process, and `more` under names of theirs.
+pub(crate) fn write_initrd(machine: &Machine, more: &[(&Path, &str)], folder: &Path) -> Result<PathBuf> {
     let tree = folder.join("initrd");
     let _ = fs::remove_dir_all(&tree);
     for name in ["bin", "modules"] {
@@ -27,8 +27,11 @@ pub(crate) fn write_initrd(machine: &Machine, program: &Path, folder: &Path) -> 
     let mut files = vec![
         (machine.busybox(), "bin/busybox".to_owned()),
         (root().join("sim/qemu/init"), "init".to_owned()),
-        (program.to_owned(), "guest".to_owned()),
     ];
+    files.extend(
+        more.iter()
+            .map(|(source, name)| ((*source).to_owned(), (*name).to_owned())),
+    );
     let mut order = String::new();
     for module in machine.modules() {
         let name = module.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -44,9 +44,7 @@ pub struct Exchanged {
 pub fn exchange<T: Transport>(nics: [&mut Device<T>; 2]) -> Result<Exchanged, Box<dyn std::error::Error>> {
     let scenario = Scenario::parse(SCENARIO, Path::new("two-hosts.toml"))?;
     let [a, b] = nics;
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(|error| format!("the kernel has no random octets: {error}"))?;
-    let mut random = ChaCha12Rng::from_seed(seed);
+    let mut random = random()?;
     program(&scenario, a, b, &mut random)?;
     let [alice, bob] = scenario.vms.as_slice() else {
         return Err("the scenario has not two VMs".into());
@@ -68,8 +66,18 @@ pub fn exchange<T: Transport>(nics: [&mut Device<T>; 2]) -> Result<Exchanged, Bo
     Ok(Exchanged { marker, sent })
 }
 
+/// Random octets, from a seed of the kernel's.
+///
+/// # Errors
+/// The kernel has none.
+pub fn random() -> Result<ChaCha12Rng, Box<dyn std::error::Error>> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| format!("the kernel has no random octets: {error}"))?;
+    Ok(ChaCha12Rng::from_seed(seed))
+}
+
 /// Text that no frame has by chance.
-fn marker(random: &mut impl Rng) -> String {
+pub fn marker(random: &mut impl Rng) -> String {
     format!("clear:{:016x}{:016x}", random.next_u64(), random.next_u64())
 }
 
@@ -172,29 +180,37 @@ fn carry<T: Transport>(
 
 /// Frames of all sizes from one VM to another.
 fn frames(from: &Vm, to: &Vm, version: u8, marker: &str) -> Result<Vec<Vec<u8>>, Box<dyn std::error::Error>> {
+    let [shortest, longest] = SIZES;
+    let mut frames = Vec::new();
+    for len in (shortest..=longest).step_by(SIZE_STEP).chain([longest]) {
+        let headers = udp_frame(from, to, version, &[])?.len();
+        let mut payload = marker.as_bytes().to_vec();
+        payload.extend((payload.len() + headers..len).map(|at| at as u8));
+        frames.push(udp_frame(from, to, version, &payload)?);
+    }
+    Ok(frames)
+}
+
+/// A UDP datagram from one VM to another, by the IP version given.
+pub(crate) fn udp_frame(
+    from: &Vm,
+    to: &Vm,
+    version: u8,
+    payload: &[u8],
+) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
     let address = |vm: &Vm| {
         let mut addresses = vm.addresses.iter().map(ipnet::IpNet::addr);
         addresses.find(|address| address.is_ipv4() == (version == 4))
     };
-    let ends = address(from)
-        .zip(address(to))
-        .ok_or("a VM has no address of this version")?;
-    let [shortest, longest] = SIZES;
-    let mut frames = Vec::new();
-    for len in (shortest..=longest).step_by(SIZE_STEP).chain([longest]) {
-        let ethernet = PacketBuilder::ethernet2(from.mac.0, to.mac.0);
-        let ip = match ends {
-            (IpAddr::V4(source), IpAddr::V4(target)) => ethernet.ipv4(source.octets(), target.octets(), 64),
-            (IpAddr::V6(source), IpAddr::V6(target)) => ethernet.ipv6(source.octets(), target.octets(), 64),
-            _ => return Err("addresses of two versions".into()),
-        };
-        let udp = ip.udp(5000, 5001);
-        let headers = udp.size(0);
-        let mut payload = marker.as_bytes().to_vec();
-        payload.extend((payload.len() + headers..len).map(|at| at as u8));
-        let mut frame = Vec::with_capacity(len);
-        udp.write(&mut frame, &payload)?;
-        frames.push(frame);
-    }
-    Ok(frames)
+    let ends = address(from).zip(address(to));
+    let ethernet = PacketBuilder::ethernet2(from.mac.0, to.mac.0);
+    let ip = match ends {
+        Some((IpAddr::V4(source), IpAddr::V4(target))) => ethernet.ipv4(source.octets(), target.octets(), 64),
+        Some((IpAddr::V6(source), IpAddr::V6(target))) => ethernet.ipv6(source.octets(), target.octets(), 64),
+        _ => return Err("a VM has no address of this version".into()),
+    };
+    let udp = ip.udp(5000, 5001);
+    let mut frame = Vec::with_capacity(udp.size(payload.len()));
+    udp.write(&mut frame, payload)?;
+    Ok(frame)
 }
