@@ -2,6 +2,7 @@
 //! Models differ in when they let it act.
 
 use crate::bar::{Bar, Effect};
+use crate::host_log::{HostLog, Noted};
 use crate::host_port::HostPort;
 use crate::memory::{HeapMemory, ModelEntropy};
 use crate::packet::{Edge, Ended, Packet};
@@ -24,6 +25,8 @@ pub(crate) struct Core {
     pub(crate) now_ns: u64,
     /// The way into the host; `None` on a device that is attached to none.
     pub(crate) host: Option<Box<dyn HostPort>>,
+    /// What was done in the host's memory.
+    pub(crate) log: HostLog,
     rings: Rings,
     /// Causes of interrupt that stood when the host was last told.
     told: u32,
@@ -61,7 +64,7 @@ impl OutQueue {
     }
 
     pub(crate) fn push(&mut self, edge: Edge, packet: Packet) {
-        if edge == Edge::Host && self.by_ring {
+        if self.leaves_by_ring(edge) {
             self.waiting.push_back(packet);
             return;
         }
@@ -83,6 +86,11 @@ impl OutQueue {
         if self.waiting.pop_front().is_some() {
             self.known = self.known.saturating_sub(1);
         }
+    }
+
+    /// Whether frames for an edge leave by a ring, which has them written to host memory when it has a buffer.
+    pub(crate) fn leaves_by_ring(&self, edge: Edge) -> bool {
+        edge == Edge::Host && self.by_ring
     }
 
     /// Takes all frames that left.
@@ -138,6 +146,7 @@ impl Core {
             out: OutQueue::default(),
             now_ns: 0,
             host: None,
+            log: HostLog::default(),
             rings: Rings::new(config.sizes.frame_len),
             told: 0,
         })
@@ -224,7 +233,10 @@ impl Core {
             nic: &mut self.nic,
             bar: &mut self.bar,
             out: &mut self.out,
-            host: host.as_mut(),
+            host: Noted {
+                host: host.as_mut(),
+                log: &mut self.log,
+            },
             now_ns: self.now_ns,
         };
         work(&mut self.rings, &mut dock);
@@ -232,10 +244,8 @@ impl Core {
 
     /// From the host's memory: carries out commands of the ring, and takes frames of the host, which
     /// [`next_from_host`](Self::next_from_host) gives out. A bounded amount of work; see [`has_work`](Self::has_work).
-    /// Returns how many commands there were.
-    pub(crate) fn fetch(&mut self) -> u32 {
+    pub(crate) fn fetch(&mut self) {
         self.with_rings(Rings::fetch);
-        self.rings.commands()
     }
 
     /// Takes the next frame of the host that was fetched, as it entered.
@@ -256,6 +266,10 @@ impl Core {
         self.told = levels;
         let signals = self.bar.take_signals();
         if let Some(host) = &mut self.host {
+            let mut host = Noted {
+                host: host.as_mut(),
+                log: &mut self.log,
+            };
             for vector in (0..u32::BITS).filter(|bit| signals >> bit & 1 != 0) {
                 host.interrupt(vector as u16);
             }

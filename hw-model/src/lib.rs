@@ -8,6 +8,7 @@
 //! * [`host_port`]: the device's way into the host: memory and interrupts
 //! * `core`: what every model is built around
 //! * `rings`: rings in host memory
+//! * `host_log`: what a device does to its host's memory
 //! * [`pci`]: the device as a PCIe function
 //! * `bar`: BAR0 with its effects
 
@@ -15,6 +16,7 @@ mod bar;
 mod core;
 pub mod cycle;
 pub mod functional;
+mod host_log;
 pub mod host_port;
 pub mod memory;
 pub mod middleware;

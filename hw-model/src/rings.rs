@@ -3,6 +3,7 @@
 
 use crate::bar::Bar;
 use crate::core::{ModelNic, OutQueue};
+use crate::host_log::Noted;
 use crate::host_port::{DmaFault, HostPort};
 use crate::packet::Packet;
 use sealnic_abi::event::HostFrame;
@@ -29,7 +30,7 @@ pub(crate) struct Dock<'a> {
     pub(crate) nic: &'a mut ModelNic,
     pub(crate) bar: &'a mut Bar,
     pub(crate) out: &'a mut OutQueue,
-    pub(crate) host: &'a mut dyn HostPort,
+    pub(crate) host: Noted<'a>,
     pub(crate) now_ns: u64,
 }
 
@@ -45,8 +46,8 @@ pub(crate) struct Rings {
     host_frame_len: usize,
     /// A budget was used up before the work was done.
     more: bool,
-    /// Commands carried out by the last fetch.
-    commands: u32,
+    /// Commands carried out so far.
+    commands: u64,
 }
 
 /// Where one ring stands.
@@ -289,7 +290,10 @@ impl Rings {
         let before = (state.head, state.completed);
         let mut result = Ok(true);
         for _ in 0..BUDGET {
+            let (commands, frames) = (self.commands, self.taken.len());
             result = step(self, &mut state, dock);
+            dock.host
+                .close(ring, self.commands != commands, self.taken.len() != frames);
             if !matches!(result, Ok(true)) {
                 break;
             }
@@ -307,17 +311,12 @@ impl Rings {
 
     /// From the host: carries out commands and takes frames, which then wait in [`taken`](Self::taken).
     pub(crate) fn fetch(&mut self, dock: &mut Dock<'_>) {
-        (self.more, self.commands) = (false, 0);
+        self.more = false;
         self.work(dock, Ring::Command, Self::command);
         // Those that were taken go first, so that what the host has under way in the device stays bounded.
         if self.taken.is_empty() {
             self.work(dock, Ring::HostTransmit, Self::transmit);
         }
-    }
-
-    /// How many commands the last fetch carried out.
-    pub(crate) fn commands(&self) -> u32 {
-        self.commands
     }
 
     /// To the host: writes events and frames.
@@ -330,7 +329,7 @@ impl Rings {
         if state.posted() == 0 {
             return Ok(false);
         }
-        let descriptor: CommandDescriptor = state.read_descriptor(dock.host)?;
+        let descriptor: CommandDescriptor = state.read_descriptor(&mut dock.host)?;
         let allowed = size_of::<MessageHeader>()..=WINDOW_LEN;
         let (request_len, response_len) = (
             usize::from(descriptor.request_len),
@@ -340,7 +339,7 @@ impl Rings {
             allowed.contains(&request_len) && allowed.contains(&response_len) && descriptor.reserved == [0; 12];
         if !is_good {
             state.head = state.head.wrapping_add(1);
-            state.complete(dock.host, CompletionStatus::BadDescriptor, 0)?;
+            state.complete(&mut dock.host, CompletionStatus::BadDescriptor, 0)?;
             return Ok(true);
         }
         let request = &mut self.request[..request_len];
@@ -361,7 +360,7 @@ impl Rings {
         self.request.zeroize();
         self.response.zeroize();
         written.map_err(Stop::at(descriptor.response))?;
-        state.complete(dock.host, CompletionStatus::Done, len)?;
+        state.complete(&mut dock.host, CompletionStatus::Done, len)?;
         Ok(true)
     }
 
@@ -369,11 +368,11 @@ impl Rings {
         if state.posted() == 0 {
             return Ok(false);
         }
-        let descriptor: FrameDescriptor = state.read_descriptor(dock.host)?;
+        let descriptor: FrameDescriptor = state.read_descriptor(&mut dock.host)?;
         let len = descriptor.len as usize;
         if !(size_of::<HostFrame>()..=self.host_frame_len).contains(&len) || descriptor.reserved != 0 {
             state.head = state.head.wrapping_add(1);
-            state.complete(dock.host, CompletionStatus::BadDescriptor, 0)?;
+            state.complete(&mut dock.host, CompletionStatus::BadDescriptor, 0)?;
             return Ok(true);
         }
         let mut packet = Packet::zeroed(len, dock.now_ns, 0);
@@ -381,7 +380,7 @@ impl Rings {
         read.map_err(Stop::at(descriptor.buffer))?;
         state.head = state.head.wrapping_add(1);
         self.taken.push_back(packet);
-        state.complete(dock.host, CompletionStatus::Done, len)?;
+        state.complete(&mut dock.host, CompletionStatus::Done, len)?;
         Ok(true)
     }
 }
@@ -393,7 +392,7 @@ fn receive(state: &mut State, dock: &mut Dock<'_>) -> Result<bool, Stop> {
     if state.posted() == 0 {
         return Ok(false);
     }
-    let descriptor: FrameDescriptor = state.read_descriptor(dock.host)?;
+    let descriptor: FrameDescriptor = state.read_descriptor(&mut dock.host)?;
     let frame = packet.frame();
     let (status, len) = if descriptor.len == 0 || descriptor.reserved != 0 {
         (CompletionStatus::BadDescriptor, 0)
@@ -405,7 +404,7 @@ fn receive(state: &mut State, dock: &mut Dock<'_>) -> Result<bool, Stop> {
         (CompletionStatus::Done, frame.len())
     };
     state.head = state.head.wrapping_add(1);
-    state.complete(dock.host, status, len)?;
+    state.complete(&mut dock.host, status, len)?;
     if status == CompletionStatus::Done {
         dock.nic.host_frame_left(frame);
         dock.out.forget_waiting();
@@ -426,7 +425,7 @@ fn event(state: &mut State, dock: &mut Dock<'_>) -> Result<bool, Stop> {
         number: state.events,
         ..EventEntry::ZERO
     };
-    state.write_entry(dock.host, state.head, entry.as_bytes())?;
+    state.write_entry(&mut dock.host, state.head, entry.as_bytes())?;
     state.head = state.head.wrapping_add(1);
     state.events += 1;
     dock.nic.take_event();

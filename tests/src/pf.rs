@@ -79,9 +79,19 @@ impl HwModel for ByPci {
 /// A test bed whose devices are PCIe functions with memory and bus mastering on.
 #[must_use]
 pub fn bed(backend: &Backend, setup: Setup) -> (TestBed, Vec<Pf>) {
+    bed_of(backend, setup, |_, model| model)
+}
+
+/// As [`bed`], of models that are wrapped, or others in their place.
+#[must_use]
+pub fn bed_of(
+    backend: &Backend,
+    setup: Setup,
+    mut wrap: impl FnMut(usize, Box<dyn HwModel>) -> Box<dyn HwModel>,
+) -> (TestBed, Vec<Pf>) {
     let mut functions = Vec::new();
-    let bed = TestBed::wrapped(backend, setup, |_, model| {
-        let pf = Pf::new(model, MsixTable::Hosts);
+    let bed = TestBed::wrapped(backend, setup, |host, model| {
+        let pf = Pf::new(wrap(host, model), MsixTable::Hosts);
         functions.push(pf.clone());
         Box::new(ByPci(pf))
     });

@@ -60,6 +60,7 @@ impl CycleNic {
             link.rebase();
         }
         self.memory.rebase();
+        self.rings.rebase();
         (self.dma_bus_ps, self.fetch_bus_ps) = (0, 0);
         self.next.fill(NEVER);
         self.accounts.past_cycles += now + gap - self.accounts.from;
@@ -111,6 +112,7 @@ impl CycleNic {
             link.reset_stats();
         }
         self.memory.reset_stats();
+        self.rings.reset_stats();
         self.ways.iter_mut().for_each(Times::clear);
         self.late_misses = 0;
         self.accounts = Accounts {
@@ -136,6 +138,7 @@ impl CycleNic {
         resources.push(self.memory.stats(observed_ps));
         let caches = self.flow_caches.iter().chain(&self.sa_caches);
         resources.extend(caches.map(|cache| cache.stats(observed)));
+        resources.extend(self.rings.stats(observed));
         CycleStats {
             hardware: self.config.name.clone(),
             core_mhz: self.config.core.clock_mhz,
@@ -155,6 +158,7 @@ impl CycleNic {
                     way,
                     latency_ns: times.percentiles(),
                 })
+                .chain(self.rings.ways())
                 .filter(|way| way.latency_ns.count != 0)
                 .collect(),
             drops: self.units.iter().flat_map(Unit::drops).collect(),

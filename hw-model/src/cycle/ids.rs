@@ -40,6 +40,8 @@ pub enum UnitKind {
     DmaWrite,
     /// The control CPU: first packets of flows, host frames, commands.
     ControlCpu,
+    /// DMA of the rings in host memory: descriptors, commands, frames of the host, events, completions.
+    RingDma,
 }
 
 impl UnitKind {
@@ -59,6 +61,7 @@ impl UnitKind {
             Self::IngressDeliver => "deliver",
             Self::DmaWrite => "dma_write",
             Self::ControlCpu => "control_cpu",
+            Self::RingDma => "ring_dma",
         }
     }
 
@@ -76,7 +79,7 @@ impl UnitKind {
             | Self::IngressCommit
             | Self::IngressLookup
             | Self::IngressDeliver => Some("ingress"),
-            Self::VfFetch | Self::MacTx | Self::MacRx | Self::DmaWrite | Self::ControlCpu => None,
+            Self::VfFetch | Self::MacTx | Self::MacRx | Self::DmaWrite | Self::ControlCpu | Self::RingDma => None,
         }
     }
 }

@@ -8,7 +8,7 @@
 //! * [`record`]: the order of all changes of state, and its replay on the functional model
 //! * `nic`: units, FIFOs and the loop that lets them act
 //! * `accounts`: figures of the whole device
-//! * `vf`, `mac`, `stations`, `slow`: what each unit does
+//! * `vf`, `mac`, `stations`, `slow`, `ring_dma`: what each unit does
 //! * `parts`, `unit`, `flight`, `clock`: what they are made of
 
 mod accounts;
@@ -22,6 +22,7 @@ mod nic;
 mod parts;
 pub mod probe;
 pub mod record;
+mod ring_dma;
 mod slow;
 mod stations;
 pub mod stats;

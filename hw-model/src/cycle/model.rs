@@ -4,7 +4,9 @@ use crate::core::Core;
 use crate::cycle::clock::REACH_NS;
 use crate::cycle::config::{HwConfig, HwConfigError};
 use crate::cycle::flight::Side;
-use crate::cycle::nic::{CONTROL_CPU, CycleNic, EGRESS_COMMIT, INGRESS_COMMIT, MAC_RX, NEVER, VF_FETCH, unit_of};
+use crate::cycle::nic::{
+    CONTROL_CPU, CycleNic, EGRESS_COMMIT, INGRESS_COMMIT, MAC_RX, NEVER, RING_DMA, VF_FETCH, unit_of,
+};
 use crate::cycle::probe::Probe;
 use crate::cycle::record::{Outcome, Record, Step};
 use crate::cycle::stats::CycleStats;
@@ -13,6 +15,7 @@ use crate::packet::{Edge, Ended, Packet};
 use crate::{HwModel, ModelConfig, ModelError};
 use sealnic_abi::registers::{Location, Register};
 use sealnic_abi::{Counter, DropReason};
+use sealnic_firmware::Destination;
 
 /// Why a cycle model can't be made.
 #[derive(Debug, thiserror::Error)]
@@ -80,9 +83,11 @@ impl CycleModel {
         self.nic.probe.take()
     }
 
-    /// Records every change of state from now on; the record is of use only from the beginning, before the first command.
+    /// Records every change of state from now on; the record is of use only from the beginning, before the first command and before
+    /// the device is plugged into a host.
     pub fn record(&mut self) {
         self.nic.record = Some(Record::default());
+        self.nic.core.log.keeps_octets = true;
     }
 
     /// What was recorded so far; recording goes on.
@@ -201,29 +206,45 @@ impl CycleModel {
         self.nic.note(|| Step::Poll { entries }, |_| Outcome::default());
     }
 
-    /// Works on the rings in host memory: commands act like those of the mailbox, frames wait for the control CPU like any of the
-    /// host's, events and frames for the host are written.
+    /// Works on the rings in host memory: commands act like those of the mailbox, frames of the host are taken, events and frames for
+    /// the host are written. What this takes of PCIe is played from now on; nothing more is begun while much of that is left.
     fn serve_rings(&mut self) {
-        if self.nic.core.host.is_none() {
+        if self.nic.core.host.is_none() || !self.nic.rings.has_room() {
             return;
         }
         if self.nic.core.has_posted() {
             self.fence(Fence::Left);
             let before = self.nic.core.out.take();
-            let commands = self.nic.core.fetch();
+            self.nic.core.fetch();
             let made = self.nic.core.out.take();
             self.nic.core.out.put_back(before);
+            let octets = made.frames.iter();
+            let octets = octets.map(|(edge, packet)| ((*edge).into(), packet.frame().to_vec()));
+            let made_octets = if self.nic.record.is_some() {
+                octets.collect()
+            } else {
+                Vec::new()
+            };
+            let taken: Vec<Packet> = std::iter::from_fn(|| self.nic.core.next_from_host()).collect();
+            self.played(Step::FromRings, made_octets, taken);
             let now = self.now_cycle();
-            (0..commands).for_each(|_| self.nic.charge_command(now));
             for (to, packet) in made.frames {
                 self.nic.send_for_host(packet, to, now);
             }
-            while let Some(mut packet) = self.nic.core.next_from_host() {
-                packet.time_ns = self.nic.core.now_ns;
-                self.nic.submit_host(packet, now);
-            }
         }
         self.nic.core.deliver();
+        self.played(Step::ToRings, Vec::new(), Vec::new());
+    }
+
+    /// Notes what was done in host memory, and has it take its time.
+    fn played(&mut self, step: Step, made: Vec<(Destination, Vec<u8>)>, mut frames: Vec<Packet>) {
+        let (entries, accesses) = self.nic.core.log.take();
+        let now = self.now_cycle();
+        frames
+            .iter_mut()
+            .for_each(|packet| packet.time_ns = self.nic.core.now_ns);
+        self.nic.play_rings(&entries, &accesses, frames, now);
+        self.nic.note(|| step, |_| Outcome::by_rings(made, accesses));
     }
 
     /// How far a write waits, if it does anything to the device's state.
@@ -274,6 +295,8 @@ impl HwModel for CycleModel {
         for (to, packet) in made.frames {
             self.nic.send_for_host(packet, to, now);
         }
+        // A host that only looks on doesn't let time pass.
+        self.run_while(|nic| !nic.rings.has_room());
         self.serve_rings();
     }
 
@@ -306,7 +329,7 @@ impl HwModel for CycleModel {
             "frames are inside and nothing will happen: {:?}",
             self.nic.where_held()
         );
-        if self.nic.core.has_work() {
+        if self.nic.core.has_posted() && self.nic.rings.has_room() {
             return Some(self.nic.core.now_ns);
         }
         (at != NEVER).then(|| self.nic.clock.ns(at))
@@ -320,6 +343,8 @@ impl HwModel for CycleModel {
 
     fn connect(&mut self, host: Box<dyn HostPort>) {
         self.nic.core.connect(host);
+        self.nic.core.log.is_on = true;
+        self.nic.note(|| Step::Connect, |_| Outcome::default());
     }
 
     /// What was counted as sent or delivered leaves; all else that is inside is dropped.
@@ -362,6 +387,7 @@ impl CycleNic {
                 slots.extend(self.fifos[fifo].drain(now));
             }
             match unit {
+                RING_DMA => slots.extend(self.rings.drain()),
                 VF_FETCH => slots.extend(self.vf.drain()),
                 MAC_RX => slots.extend(self.arriving.drain(..).map(|(slot, _)| slot)),
                 CONTROL_CPU => {

@@ -16,6 +16,7 @@ use crate::cycle::ids::{FifoId, UnitId, UnitKind, UnitState};
 use crate::cycle::parts::{Cache, Fifo, Link, Memory, Slot, Timing};
 use crate::cycle::probe::Probe;
 use crate::cycle::record::{Outcome, Record, Step};
+use crate::cycle::ring_dma::RingDma;
 use crate::cycle::slow::SlowPath;
 use crate::cycle::unit::{Times, Unit};
 use crate::cycle::vf::VfQueues;
@@ -27,12 +28,15 @@ use std::collections::VecDeque;
 pub(crate) const NEVER: u64 = u64::MAX;
 
 // Units that all pipelines share come first.
-pub(crate) const VF_FETCH: usize = 0;
-pub(crate) const CONTROL_CPU: usize = 1;
-pub(crate) const DMA_WRITE: usize = 2;
-pub(crate) const MAC_TX: usize = 3;
-pub(crate) const MAC_RX: usize = 4;
-const SHARED: [UnitKind; 5] = [
+/// Before those that take read tags and credits for frames: of what is free they would leave nothing.
+pub(crate) const RING_DMA: usize = 0;
+pub(crate) const VF_FETCH: usize = 1;
+pub(crate) const CONTROL_CPU: usize = 2;
+pub(crate) const DMA_WRITE: usize = 3;
+pub(crate) const MAC_TX: usize = 4;
+pub(crate) const MAC_RX: usize = 5;
+const SHARED: [UnitKind; 6] = [
+    UnitKind::RingDma,
     UnitKind::VfFetch,
     UnitKind::ControlCpu,
     UnitKind::DmaWrite,
@@ -104,6 +108,7 @@ pub(crate) struct CycleNic {
     pub(crate) inside: u64,
     pub(crate) vf: VfQueues,
     pub(crate) slow: SlowPath,
+    pub(crate) rings: RingDma,
     pub(crate) memory: Memory,
     /// On-chip tables of each direction of each pipeline: egress and ingress in turn.
     pub(crate) flow_caches: Vec<Cache>,
@@ -196,6 +201,7 @@ impl CycleNic {
             sa_caches: caches("sa_cache", sa.cache_sets, sa.cache_ways, sa.hit_cycles),
             vf: VfQueues::new(core.nic.sizes().ports, &config.ports),
             slow: SlowPath::new(config.control_cpu.queue_frames),
+            rings: RingDma::new(),
             memory: Memory::new(&config.memory),
             engines: (0..2 * pipelines)
                 .map(|_| Engines {
@@ -257,6 +263,7 @@ impl CycleNic {
         // Before new work moves the end of the old.
         self.units[unit].account_state(now);
         let state = match unit {
+            RING_DMA => self.ring_dma(now),
             VF_FETCH => self.vf_fetch(now),
             CONTROL_CPU => self.control_cpu(now),
             DMA_WRITE => self.dma_write(now),
@@ -301,6 +308,7 @@ impl CycleNic {
         let own = &self.units[unit];
         let in_fifos: u64 = self.inputs(unit).map(|fifo| u64::from(self.fifos[fifo].len())).sum();
         let elsewhere = match unit {
+            RING_DMA => self.rings.len(),
             VF_FETCH => self.vf.len(),
             CONTROL_CPU => self.slow.len(),
             MAC_RX => self.arriving.len() as u64,
@@ -476,6 +484,11 @@ impl CycleNic {
         let mut packet = self.remove(slot, now);
         packet.time_ns = time_ns;
         packet.offload = Default::default();
+        if self.core.out.leaves_by_ring(to) {
+            // The ring takes it from here, by what stands in host memory.
+            let frame = packet.frame();
+            self.note(|| Step::ToHost { frame: frame.to_vec() }, |_| Outcome::default());
+        }
         self.core.out.push(to, packet);
     }
 
@@ -528,7 +541,7 @@ fn producers(unit: UnitId, config: &HwConfig) -> Vec<(usize, u32)> {
     let own = |producer: usize| one(unit_of(unit.pipeline.into(), producer));
     let all = |producer: usize| (0..pipelines).map(move |pipeline| (unit_of(pipeline, producer), depth));
     match unit.kind {
-        UnitKind::VfFetch | UnitKind::MacRx | UnitKind::ControlCpu => Vec::new(),
+        UnitKind::RingDma | UnitKind::VfFetch | UnitKind::MacRx | UnitKind::ControlCpu => Vec::new(),
         UnitKind::EgressParser => one(VF_FETCH),
         UnitKind::EgressLookup => own(EGRESS_PARSER),
         // A frame goes to the pipeline of its association from whichever looked it up.

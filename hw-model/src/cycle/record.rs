@@ -2,12 +2,13 @@
 //!
 //! A timed model decides when each step happens, and so in which order; what each does is the firmware's. A record holds
 //! every step with its input and what came of it. [`Record::replay`] carries the steps out on a device that takes no time, and
-//! compares octet for octet. What the device finds in the host's memory is not in the record: a device attached to one can't be
-//! replayed.
+//! compares octet for octet. What the device found in its host's memory is in the record, too: the functional device is plugged into a
+//! host that answers as the other did, and what it writes there must be the same.
 
 use crate::core::{Core, OutQueue};
 use crate::cycle::nic::Made;
-use crate::packet::Packet;
+use crate::host_log::{Access, Tape, wipe};
+use crate::packet::{Edge, Packet};
 use crate::{FunctionalModel, ModelConfig, ModelError};
 use sealnic_abi::{Counter, DropReason};
 use sealnic_firmware::stages::Arrived;
@@ -42,6 +43,14 @@ pub(crate) enum Step {
     Poll { entries: usize },
     /// Function-level reset.
     Reset,
+    /// The device was plugged into a host.
+    Connect,
+    /// A frame for the host came to the place where such wait for their ring.
+    ToHost { frame: Vec<u8> },
+    /// Commands of the ring were carried out, frames of the host taken; what was read is in the outcome.
+    FromRings,
+    /// Events and frames were written to the host's rings, and interrupts raised; what was read is in the outcome.
+    ToRings,
 }
 
 impl fmt::Debug for Step {
@@ -56,6 +65,10 @@ impl fmt::Debug for Step {
             Self::Read { offset } => write!(f, "a read at {offset:#06x}"),
             Self::Poll { entries } => write!(f, "a look at {entries} entries"),
             Self::Reset => f.write_str("a reset"),
+            Self::Connect => f.write_str("a host"),
+            Self::ToHost { frame } => write!(f, "{} octets for the host", frame.len()),
+            Self::FromRings => f.write_str("work on the host's commands and frames"),
+            Self::ToRings => f.write_str("work on what the host is told"),
         }
     }
 }
@@ -68,6 +81,8 @@ pub(crate) struct Outcome {
     frame: Vec<u8>,
     made: Vec<(Destination, Vec<u8>)>,
     value: u32,
+    /// What was done to the host: reads with their answers, writes, interrupts.
+    accesses: Vec<Access>,
 }
 
 impl fmt::Debug for Outcome {
@@ -78,13 +93,18 @@ impl fmt::Debug for Outcome {
             &self.frame,
             &self.made.iter().map(|(_, frame)| frame).collect::<Vec<_>>(),
             self.value,
+            self.accesses
+                .iter()
+                .map(|a| (a.at, a.len, &a.octets))
+                .collect::<Vec<_>>(),
         )
             .hash(&mut hasher);
         let (len, made, digest) = (self.frame.len(), self.made.len(), hasher.finish() as u16);
         write!(
             f,
-            "verdict {:?}, {len} octets, {made} frames made, digest {digest:#06x}",
-            self.verdict
+            "verdict {:?}, {len} octets, {made} frames made, {} accesses to the host, digest {digest:#06x}",
+            self.verdict,
+            self.accesses.len()
         )
     }
 }
@@ -100,7 +120,7 @@ impl Outcome {
             verdict: Some(verdict),
             frame: if goes_on { frame.to_vec() } else { Vec::new() },
             made: made.to_vec(),
-            value: 0,
+            ..Self::default()
         }
     }
 
@@ -115,6 +135,14 @@ impl Outcome {
     pub(crate) fn value(value: u32) -> Self {
         Self {
             value,
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn by_rings(made: Vec<(Destination, Vec<u8>)>, accesses: Vec<Access>) -> Self {
+        Self {
+            made,
+            accesses,
             ..Self::default()
         }
     }
@@ -159,12 +187,15 @@ impl Drop for Record {
     fn drop(&mut self) {
         for (_, step, outcome) in &mut self.steps {
             match step {
-                Step::Vf { frame, .. } | Step::Arrive { frame } | Step::Host { frame } => frame.zeroize(),
+                Step::Vf { frame, .. } | Step::Arrive { frame } | Step::Host { frame } | Step::ToHost { frame } => {
+                    frame.zeroize();
+                }
                 Step::Write { value, .. } => value.zeroize(),
                 _ => {}
             }
             outcome.frame.zeroize();
             outcome.made.iter_mut().for_each(|(_, frame)| frame.zeroize());
+            wipe(&mut outcome.accesses);
         }
     }
 }
@@ -188,16 +219,17 @@ impl Record {
     }
 
     /// Carries all steps out on a functional device made in the same way, and returns it: its counters, tables and events are
-    /// those of the timed one.
+    /// those of the timed one. Where that was plugged into a host, this one is plugged into a host that no longer answers.
     ///
     /// # Errors
-    /// The first step whose verdict, octets, made frames or register value differ.
+    /// The first step whose verdict, octets, made frames, register value or accesses to the host differ.
     pub fn replay(&self, config: &ModelConfig) -> Result<FunctionalModel, ReplayError> {
         let mut core = Core::new(config)?;
         let mut arrived = HashMap::new();
+        let tape = Tape::default();
         for (number, (time_ns, step, recorded)) in self.steps.iter().enumerate() {
             core.at(*time_ns);
-            let replayed = carry_out(&mut core, number, step, &mut arrived);
+            let replayed = carry_out(&mut core, number, step, recorded, &tape, &mut arrived);
             if replayed != *recorded {
                 return Err(ReplayError::Different {
                     step: number,
@@ -217,7 +249,14 @@ fn in_buffer(octets: &[u8]) -> Packet {
     Packet::new(octets, 0, 0)
 }
 
-fn carry_out(core: &mut Core, number: usize, step: &Step, arrived: &mut HashMap<usize, (Packet, Arrived)>) -> Outcome {
+fn carry_out(
+    core: &mut Core,
+    number: usize,
+    step: &Step,
+    recorded: &Outcome,
+    tape: &Tape,
+    arrived: &mut HashMap<usize, (Packet, Arrived)>,
+) -> Outcome {
     let now_ns = core.now_ns;
     match step {
         Step::Vf { port, offload, frame } => {
@@ -278,6 +317,27 @@ fn carry_out(core: &mut Core, number: usize, step: &Step, arrived: &mut HashMap<
         Step::Reset => {
             core.reset();
             Outcome::default()
+        }
+        Step::Connect => {
+            core.connect(Box::new(tape.clone()));
+            (core.log.is_on, core.log.keeps_octets) = (true, true);
+            Outcome::default()
+        }
+        Step::ToHost { frame } => {
+            core.out.push(Edge::Host, in_buffer(frame));
+            Outcome::default()
+        }
+        Step::FromRings => {
+            tape.put_in(&recorded.accesses);
+            core.fetch();
+            // Each comes in a step of its own.
+            while core.next_from_host().is_some() {}
+            Outcome::by_rings(taken(&mut core.out), core.log.take().1)
+        }
+        Step::ToRings => {
+            tape.put_in(&recorded.accesses);
+            core.deliver();
+            Outcome::by_rings(Vec::new(), core.log.take().1)
         }
     }
 }

@@ -135,12 +135,7 @@ impl CycleNic {
 
     /// Chooses the next port's frame and reads it over PCIe; frames come back in order.
     pub(crate) fn vf_fetch(&mut self, now: u64) -> UnitState {
-        // A tag is free when its answer is here, wherever the frame goes.
-        while let Some((answered, tags)) = self.reads.front().copied().filter(|(answered, _)| *answered <= now) {
-            self.reads.pop_front();
-            self.outstanding_reads -= tags;
-            debug_assert!(answered <= now);
-        }
+        self.reclaim_reads(now);
         let mut is_blocked = false;
         for _ in 0..self.pipelines {
             let Some(slot) = self.units[VF_FETCH].done(now) else {
@@ -227,7 +222,8 @@ impl CycleNic {
         let done_at = self.read_over_pcie(len as u64, tags.into(), now);
         let unit = &mut self.units[VF_FETCH];
         unit.begin(slot, done_at);
-        self.reads.push_back((done_at, tags));
+        let at = self.reads.partition_point(|(answered, _)| *answered <= done_at);
+        self.reads.insert(at, (done_at, tags));
         (unit.accept_at, unit.busy_until) = (now + 1, now + 1);
         // As many frames side by side as there are pipelines count as one cycle's work together.
         unit.width = self.pipelines as u64;
@@ -311,6 +307,13 @@ impl CycleNic {
         let pcie = &self.config.pcie;
         let overhead = u64::from(pcie.packet_overhead_octets);
         let now_ps = self.clock.ps(now);
+        let words_ps = self.clock.ps(self.timing.words(len as usize)) / self.pipelines as u64;
+        self.dma_bus_ps = self.dma_bus_ps.max(now_ps) + words_ps;
+        let to = self.flights[slot].to.unwrap_or(Edge::Host);
+        if self.core.out.leaves_by_ring(to) {
+            // It waits in the device until the ring has a buffer for it.
+            return self.clock.cycle_of_ps(self.dma_bus_ps);
+        }
         let packets = len.div_ceil(pcie.max_payload_octets.into()).max(1);
         let batch = u64::from(pcie.completions_per_write);
         // A descriptor of a free buffer, read before, and a completion: their share of packets that serve several frames.
@@ -320,8 +323,6 @@ impl CycleNic {
             self.downstream.transfer(now_ps, overhead + DESCRIPTOR_OCTETS * batch);
         }
         self.rx_completions -= 1;
-        let words_ps = self.clock.ps(self.timing.words(len as usize)) / self.pipelines as u64;
-        self.dma_bus_ps = self.dma_bus_ps.max(now_ps) + words_ps;
         let written_ps = self
             .upstream
             .transfer(now_ps, len + packets * overhead)

@@ -107,7 +107,7 @@ fn direction_of(kind: UnitKind) -> Option<Direction> {
         | UnitKind::IngressLookup
         | UnitKind::IngressDeliver
         | UnitKind::DmaWrite => Some(Direction::Ingress),
-        UnitKind::ControlCpu => None,
+        UnitKind::ControlCpu | UnitKind::RingDma => None,
     }
 }
 

@@ -7,7 +7,7 @@ use sealnic_tests::timed::{Load, LoadBed, LoadOutcome};
 use sealnic_tests::{Random, Setup};
 
 /// Hardware with all its figures drawn by chance, within what can be.
-fn any_hardware(random: &mut Random) -> HwConfig {
+pub(crate) fn any_hardware(random: &mut Random) -> HwConfig {
     let mut pick = |values: &[u32]| values[random.below(values.len())];
     let mut hw = HwConfig::default_preset().unwrap();
     hw.core.clock_mhz = pick(&[50, 156, 200, 250, 322, 500, 1_000, 1_999]);
@@ -58,20 +58,20 @@ fn datagram_octets(frame_len: usize) -> u64 {
 }
 
 /// A clock as data sheets have it.
-struct Clock(u64);
+pub(crate) struct Clock(pub(crate) u64);
 
 impl Clock {
-    fn up(&self, ps: u64) -> u64 {
+    pub(crate) fn up(&self, ps: u64) -> u64 {
         (ps * self.0).div_ceil(1_000_000)
     }
 
-    fn ps(&self, cycle: u64) -> u64 {
+    pub(crate) fn ps(&self, cycle: u64) -> u64 {
         cycle * 1_000_000 / self.0
     }
 }
 
 /// Time of octets on one direction of the PCIe link, in picoseconds, each transfer rounded up.
-fn pcie_ps(hw: &HwConfig, octets: u64) -> u64 {
+pub(crate) fn pcie_ps(hw: &HwConfig, octets: u64) -> u64 {
     let giga_transfers = [8, 16, 32][hw.pcie.generation as usize - 3];
     (octets * 8 * 1_000 * 130).div_ceil(128 * giga_transfers * u64::from(hw.pcie.lanes))
 }

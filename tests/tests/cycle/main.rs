@@ -10,4 +10,5 @@
 mod laws;
 mod line_rate;
 mod replay;
+mod rings;
 mod speed;

@@ -2,13 +2,21 @@
 //! octets, verdicts, register values, counters and events are the same.
 
 use sealnic_abi::DropReason;
+use sealnic_abi::event::{HostFrame, HostFrameKind};
+use sealnic_abi::mailbox::{Opcode, VnetList};
+use sealnic_abi::object::Port;
 use sealnic_abi::registers::offsets::counter_snapshot;
 use sealnic_abi::registers::{Register, Window};
+use sealnic_abi::ring::Ring;
 use sealnic_hw_model::cycle::{CycleModel, HwConfig, UnitKind};
 use sealnic_hw_model::middleware::Impairments;
+use sealnic_hw_model::pci::Permissions;
 use sealnic_hw_model::{Edge, HwModel, ModelConfig, Offload, Segmentation, Verdict};
+use sealnic_tests::pf::{HostRing, IOVA, MEMORY, bed_of};
 use sealnic_tests::timed::{LoadBed, Seen, Timed, functional};
 use sealnic_tests::{Random, Setup, TestBed};
+use std::sync::Arc;
+use zerocopy::IntoBytes;
 
 /// All counters, by the registers.
 fn counters(model: &mut dyn HwModel) -> Vec<u32> {
@@ -20,8 +28,8 @@ fn counters(model: &mut dyn HwModel) -> Vec<u32> {
         .collect()
 }
 
-/// Runs traffic on cycle models of this hardware, replays what each did, and compares. Returns the number of steps.
-fn check(hardware: &HwConfig, setup: Setup, traffic: impl FnOnce(&mut TestBed)) -> usize {
+/// Cycle models of this hardware that record what they do, and what each was made with.
+fn recording(hardware: &HwConfig, setup: &Setup) -> (Vec<ModelConfig>, Vec<Timed>) {
     let configs: Vec<ModelConfig> = (0..setup.hosts)
         .map(|host| ModelConfig {
             sizes: setup.sizes,
@@ -32,14 +40,27 @@ fn check(hardware: &HwConfig, setup: Setup, traffic: impl FnOnce(&mut TestBed)) 
     for model in &models {
         model.with(CycleModel::record);
     }
+    (configs, models)
+}
+
+/// Runs traffic on cycle models of this hardware, replays what each did, and compares. Returns the number of steps.
+fn check(hardware: &HwConfig, setup: Setup, traffic: impl FnOnce(&mut TestBed)) -> usize {
+    let (configs, models) = recording(hardware, &setup);
     let handles = models.clone();
     let mut bed = TestBed::wrapped(&functional(), setup, move |host, _| Box::new(handles[host].clone()));
     traffic(&mut bed);
+    for host in 0..configs.len() {
+        // Events and flow log are in the answers that the driver reads.
+        bed.device(host).drain_events().unwrap();
+    }
+    replayed(&mut bed, &configs, &models)
+}
+
+/// Replays what each model did and compares. Returns the number of steps.
+fn replayed(bed: &mut TestBed, configs: &[ModelConfig], models: &[Timed]) -> usize {
     bed.settle();
     let mut steps = 0;
     for (host, config) in configs.iter().enumerate() {
-        // Events and flow log are in the answers that the driver reads.
-        bed.device(host).drain_events().unwrap();
         let mut timed = models[host].clone();
         let seen = counters(&mut timed);
         let record = models[host].with(|model| model.recorded().cloned()).unwrap();
@@ -96,6 +117,116 @@ fn mixed_traffic(bed: &mut TestBed, seed: u64, rounds: usize) {
         }
     }
     bed.flush_wire();
+}
+
+/// Host 0's rings at work: commands good and bad, its VM's frames both ways, events.
+fn work_on_rings(bed: &mut TestBed, rings: &mut [HostRing; 4], random: &mut Random, sequence: &mut u32) {
+    let [commands, events, receive, transmit] = rings;
+    for _ in 0..random.below(12) {
+        *sequence += 1;
+        match random.below(4) {
+            0 => commands.post_command(Opcode::PolicyEpochBump, *sequence, &[], 4_096),
+            1 => commands.post_command(Opcode::VnetList, *sequence, VnetList { cursor: 0 }.as_bytes(), 4_096),
+            2 => commands.post_command(Opcode::Identify, *sequence, &[], 64),
+            _ => commands.post(&[0; 32]),
+        }
+    }
+    commands.bell();
+    let frame = bed.frame(0, 1, random.below(2) == 0);
+    let header = HostFrame {
+        kind: HostFrameKind::AsVm.into(),
+        port: bed.setup.vms[0].port,
+        ..HostFrame::ZERO
+    };
+    for _ in 0..random.below(6) {
+        let payload = random.octets(random_len(&mut Random::new(u64::from(*sequence))));
+        transmit.send(&header, &frame.clone().udp(random.below(9) as u16, 9, &payload).build());
+        bed.hosts[0].ledger.vf_in += 1;
+    }
+    for _ in 0..random.below(8) {
+        receive.post_buffer(2_048);
+    }
+    receive.bell();
+    bed.settle();
+    while commands.completion().is_some() || transmit.completion().is_some() {}
+    while receive.completion().is_some() {
+        bed.hosts[0].ledger.vf_out += 1;
+    }
+    while events.event().is_some() {}
+    events.bell();
+}
+
+#[test]
+fn work_on_rings_in_host_memory_replays_the_same() {
+    let hardware = HwConfig::default_preset().unwrap();
+    let setup = Setup::two_hosts();
+    let (configs, models) = recording(&hardware, &setup);
+    let handles = models.clone();
+    let (mut bed, functions) = bed_of(&functional(), setup, move |host, _| Box::new(handles[host].clone()));
+    let port = Port {
+        representor: 1,
+        ..bed.setup.vms[0].object()
+    };
+    bed.device(0).set_port(&port).unwrap();
+    let pf = functions[0].clone();
+    let start = || {
+        Ring::ALL
+            .to_vec()
+            .try_into()
+            .map(|all: [Ring; 4]| all.map(|ring| HostRing::new(&pf, ring, 64)))
+    };
+    let mut rings: [HostRing; 4] = start().unwrap();
+    let (mut random, mut sequence) = (Random::new(8), 0);
+    for round in 0..40 {
+        for _ in 0..random.below(20) {
+            let frame = bed
+                .frame(1, 0, false)
+                .udp(random.below(50) as u16, 7, &[3; 200])
+                .build();
+            bed.now_ns -= 950;
+            bed.push(1, Edge::Vf(0), &frame, Offload::default());
+        }
+        work_on_rings(&mut bed, &mut rings, &mut random, &mut sequence);
+        match round {
+            // A ring whose memory is gone stops, and starts again.
+            15 => {
+                pf.host.unmap(IOVA, MEMORY as u64).unwrap();
+                pf.ring_write(Ring::Command, Register::CommandRingDoorbell, sequence + 9);
+                let memory = Arc::new(pf.memory.clone());
+                pf.host
+                    .map(IOVA, MEMORY as u64, memory, 0, Permissions::READ_WRITE)
+                    .unwrap();
+                rings = start().unwrap();
+            }
+            // A reset with frames inside, and a posted buffer.
+            30 => {
+                rings[2].post_buffer(2_048);
+                rings[2].bell();
+                while rings[2].completion().is_some() {
+                    bed.hosts[0].ledger.vf_out += 1;
+                }
+                pf.function().reset();
+                pf.enable();
+                bed.program(0);
+                bed.device(0).set_port(&port).unwrap();
+                bed.device(0).set_enabled(true).unwrap();
+                rings = start().unwrap();
+            }
+            _ => {}
+        }
+    }
+    bed.settle();
+    // All that waits for the host is taken, so that the accounts end even.
+    for _ in 0..10 {
+        (0..16).for_each(|_| rings[2].post_buffer(2_048));
+        rings[2].bell();
+        bed.settle();
+        while rings[2].completion().is_some() {
+            bed.hosts[0].ledger.vf_out += 1;
+        }
+    }
+    let steps = replayed(&mut bed, &configs, &models);
+    assert!(steps > 2_000 && sequence > 150, "{steps} steps, {sequence} commands");
 }
 
 fn random_len(random: &mut Random) -> usize {
