@@ -117,7 +117,7 @@ pub enum MapError {
     BadRange,
     /// Some page is mapped already.
     Overlap,
-    /// As many ranges are mapped as may be.
+    /// As many ranges are mapped as may be, or taking away the middle of one would make one more.
     TooMany,
 }
 
@@ -150,7 +150,8 @@ pub struct FaultRecord {
 
 #[derive(Clone)]
 struct Mapping {
-    len: u64,
+    /// Last address, so that the end of the address space can be mapped.
+    last: u64,
     backing: Arc<dyn Backing>,
     offset: u64,
     permissions: Permissions,
@@ -196,18 +197,19 @@ impl IommuSpace {
         offset: u64,
         permissions: Permissions,
     ) -> Result<(), MapError> {
-        let end = check_range(iova, len)?;
-        if !offset.is_multiple_of(PAGE) || offset.checked_add(len).is_none() {
+        let last = last_of(iova, len)?;
+        let are_pages = [iova, len, offset].iter().all(|value| value.is_multiple_of(PAGE));
+        if !are_pages || offset.checked_add(len).is_none() {
             return Err(MapError::BadRange);
         }
-        if self.overlapping(iova, end).next().is_some() {
+        if self.overlapping(iova, last).next().is_some() {
             return Err(MapError::Overlap);
         }
         if self.mappings.len() >= self.limit {
             return Err(MapError::TooMany);
         }
         let mapping = Mapping {
-            len,
+            last,
             backing,
             offset,
             permissions,
@@ -217,34 +219,57 @@ impl IommuSpace {
     }
 
     /// Removes what is mapped of `len` octets from `iova` on, and returns how many octets that were. A mapping that lies in the range in
-    /// part keeps its other pages.
+    /// part keeps its other pages; only there the range must begin or end with a page.
     ///
     /// # Errors
-    /// [`MapError::BadRange`]; nothing is changed then.
+    /// [`MapError::BadRange`], and [`MapError::TooMany`] when a mapping would be left in two parts and there is no room for another;
+    /// nothing is changed then.
     pub fn unmap(&mut self, iova: u64, len: u64) -> Result<u64, MapError> {
-        let end = check_range(iova, len)?;
-        let starts: Vec<u64> = self.overlapping(iova, end).map(|(start, _)| start).collect();
+        let last = last_of(iova, len)?;
+        let splits_page = |(start, mapping): (u64, &Mapping)| {
+            start < iova && !iova.is_multiple_of(PAGE) || mapping.last > last && last % PAGE != PAGE - 1
+        };
+        if self.overlapping(iova, last).any(splits_page) {
+            return Err(MapError::BadRange);
+        }
+        let leaves_two = |(start, mapping): (u64, &Mapping)| start < iova && mapping.last > last;
+        if self.mappings.len() >= self.limit && self.overlapping(iova, last).any(leaves_two) {
+            return Err(MapError::TooMany);
+        }
+        let starts: Vec<u64> = self.overlapping(iova, last).map(|(start, _)| start).collect();
         let mut removed = 0;
         for start in starts {
             let Some(mapping) = self.mappings.remove(&start) else {
                 continue;
             };
-            let (from, to) = (start.max(iova), (start + mapping.len).min(end));
-            removed += to - from;
+            let (from, to) = (start.max(iova), mapping.last.min(last));
+            removed += to - from + 1;
             if start < from {
-                let len = from - start;
-                self.mappings.insert(start, Mapping { len, ..mapping.clone() });
+                let before = Mapping {
+                    last: from - 1,
+                    ..mapping.clone()
+                };
+                self.mappings.insert(start, before);
             }
-            if to < start + mapping.len {
-                let rest = Mapping {
-                    len: start + mapping.len - to,
-                    offset: mapping.offset + (to - start),
+            if to < mapping.last {
+                let behind = Mapping {
+                    offset: mapping.offset + (to + 1 - start),
                     ..mapping
                 };
-                self.mappings.insert(to, rest);
+                self.mappings.insert(to + 1, behind);
             }
         }
         Ok(removed)
+    }
+
+    /// Whether [`unmap`](Self::unmap) of the range would take a part of some mapping and leave the rest.
+    ///
+    /// # Errors
+    /// [`MapError::BadRange`].
+    pub fn cuts(&self, iova: u64, len: u64) -> Result<bool, MapError> {
+        let last = last_of(iova, len)?;
+        let sticks_out = |(start, mapping): (u64, &Mapping)| start < iova || mapping.last > last;
+        Ok(self.overlapping(iova, last).any(sticks_out))
     }
 
     /// Removes everything.
@@ -269,16 +294,16 @@ impl IommuSpace {
         self.fault_count
     }
 
-    fn overlapping(&self, iova: u64, end: u64) -> impl Iterator<Item = (u64, &Mapping)> {
+    fn overlapping(&self, iova: u64, last: u64) -> impl Iterator<Item = (u64, &Mapping)> {
         let first = self
             .mappings
             .range(..=iova)
             .next_back()
             .map_or(iova, |(start, _)| *start);
         self.mappings
-            .range(first..end)
+            .range(first..=last)
             .map(|(start, mapping)| (*start, mapping))
-            .filter(move |(start, mapping)| start + mapping.len > iova)
+            .filter(move |(_, mapping)| mapping.last >= iova)
     }
 
     /// Reads what the device sees: all of it or nothing.
@@ -311,21 +336,26 @@ impl IommuSpace {
 
     /// Whether each octet has a translation that permits the access.
     fn check(&self, iova: u64, len: usize, permits: impl Fn(Permissions) -> bool) -> Result<(), DmaFault> {
-        let end = iova.checked_add(len as u64).ok_or(DmaFault::NotMapped)?;
+        let Some(beyond_first) = (len as u64).checked_sub(1) else {
+            return Ok(());
+        };
+        let last = iova.checked_add(beyond_first).ok_or(DmaFault::NotMapped)?;
         let mut at = iova;
-        while at < end {
-            let (start, mapping) = self.at(at).ok_or(DmaFault::NotMapped)?;
+        loop {
+            let (_, mapping) = self.at(at).ok_or(DmaFault::NotMapped)?;
             if !permits(mapping.permissions) {
                 return Err(DmaFault::NotPermitted);
             }
-            at = start + mapping.len;
+            if mapping.last >= last {
+                return Ok(());
+            }
+            at = mapping.last + 1;
         }
-        Ok(())
     }
 
     fn at(&self, iova: u64) -> Option<(u64, &Mapping)> {
         let (&start, mapping) = self.mappings.range(..=iova).next_back()?;
-        (iova - start < mapping.len).then_some((start, mapping))
+        (mapping.last >= iova).then_some((start, mapping))
     }
 
     /// Goes through a checked range, mapping by mapping: offset in the backing, and part of the access.
@@ -339,7 +369,7 @@ impl IommuSpace {
         while done < len {
             let at = iova + done as u64;
             let (start, mapping) = self.at(at).ok_or(DmaFault::NotMapped)?;
-            let room = usize::try_from(start + mapping.len - at).unwrap_or(usize::MAX);
+            let room = usize::try_from(mapping.last - at + 1).unwrap_or(usize::MAX);
             let part = done..done + room.min(len - done);
             done = part.end;
             access(mapping, mapping.offset + (at - start), part).map_err(|BackingFault| DmaFault::Backing)?;
@@ -364,13 +394,10 @@ impl IommuSpace {
     }
 }
 
-/// The end of a range of whole pages. The last page of the address space can't be mapped.
-fn check_range(iova: u64, len: u64) -> Result<u64, MapError> {
-    let end = iova.checked_add(len).ok_or(MapError::BadRange)?;
-    if len == 0 || !iova.is_multiple_of(PAGE) || !len.is_multiple_of(PAGE) {
-        return Err(MapError::BadRange);
-    }
-    Ok(end)
+/// The last address of a range that has one.
+fn last_of(iova: u64, len: u64) -> Result<u64, MapError> {
+    let beyond_first = len.checked_sub(1).ok_or(MapError::BadRange)?;
+    iova.checked_add(beyond_first).ok_or(MapError::BadRange)
 }
 
 #[cfg(test)]
@@ -451,6 +478,61 @@ mod tests {
     }
 
     #[test]
+    fn taking_the_middle_away_never_makes_more_ranges_than_the_limit() {
+        let mut space = IommuSpace::new(2);
+        let mut map = |iova, pages| {
+            let memory = Arc::new(SharedMemory::new(0x4000));
+            space.map(iova, pages * PAGE, memory, 0, Permissions::READ)
+        };
+        map(0, 4).unwrap();
+        map(8 * PAGE, 3).unwrap();
+        for (iova, pages) in [(PAGE, 1), (PAGE, 2), (9 * PAGE, 1)] {
+            assert_eq!(space.unmap(iova, pages * PAGE), Err(MapError::TooMany));
+        }
+        assert_eq!(space.read(PAGE, &mut [0; 4096]), Ok(()), "it is all there");
+        // A page is taken away whole or not at all.
+        for (iova, len) in [(3 * PAGE + 1, 2 * PAGE), (7 * PAGE, PAGE + 1)] {
+            assert_eq!(space.unmap(iova, len), Err(MapError::BadRange));
+        }
+        // At its ends a mapping only gets shorter.
+        assert_eq!(space.unmap(3 * PAGE, 6 * PAGE), Ok(2 * PAGE));
+        assert_eq!(space.ranges(), 2);
+        assert_eq!(space.unmap(0, 16 * PAGE), Ok(5 * PAGE));
+        assert_eq!(space.ranges(), 0);
+    }
+
+    #[test]
+    fn the_last_page_of_the_address_space_is_one_like_any_other() {
+        let mut space = IommuSpace::default();
+        let top = u64::MAX - PAGE + 1;
+        space
+            .map(top, PAGE, Arc::new(filled(4096, 3)), 0, Permissions::READ)
+            .unwrap();
+        let mut octets = [0; 2];
+        assert_eq!(space.read(u64::MAX - 1, &mut octets), Ok(()));
+        assert_eq!(octets, [3, 3]);
+        assert_eq!(space.read(u64::MAX, &mut octets), Err(DmaFault::NotMapped));
+        assert_eq!(space.cuts(top - PAGE, 2 * PAGE), Ok(false));
+        assert_eq!(space.unmap(top, PAGE), Ok(PAGE));
+        assert_eq!(space.unmap(0, u64::MAX), Ok(0), "nothing is left");
+    }
+
+    #[test]
+    fn a_range_cuts_a_mapping_of_which_it_has_a_part() {
+        let mut space = IommuSpace::default();
+        let memory = Arc::new(SharedMemory::new(0x4000));
+        space
+            .map(4 * PAGE, 4 * PAGE, memory, 0, Permissions::READ_WRITE)
+            .unwrap();
+        for (first, pages, cuts) in [(4, 4, false), (0, 16, false), (8, 4, false), (0, 4, false)]
+            .into_iter()
+            .chain([(0, 5, true), (4, 3, true), (5, 1, true), (7, 9, true)])
+        {
+            assert_eq!(space.cuts(first * PAGE, pages * PAGE), Ok(cuts), "{first} {pages}");
+        }
+    }
+
+    #[test]
     fn bad_ranges_and_overlaps_are_refused() {
         let mut space = IommuSpace::new(2);
         let memory = SharedMemory::new(4096);
@@ -460,7 +542,7 @@ mod tests {
             (0, 1, 0),
             (0, 0, 0),
             (0, PAGE, 8),
-            (u64::MAX - PAGE + 1, PAGE, 0),
+            (u64::MAX - PAGE + 1, 2 * PAGE, 0),
             (0, PAGE, u64::MAX - PAGE + 1),
         ] {
             assert_eq!(

@@ -15,6 +15,6 @@ pub mod msix;
 pub mod pf;
 
 pub use function::{MsixTable, PciFunction, Registers};
-pub use iommu::{Backing, BackingFault, IommuSpace, Permissions, SharedMemory};
+pub use iommu::{Backing, BackingFault, IommuSpace, MapError, Permissions, SharedMemory};
 pub use local_host::LocalHost;
 pub use pf::PfFunction;

@@ -2,8 +2,9 @@
 
 use super::connection::Message;
 use super::function::{CONFIG_LEN, ClientPort, ServedFunction};
-use super::memory::{MAX_MAPPINGS, Permissions};
+use super::memory::MAX_MAPPINGS;
 use super::message::{ACCESS_LEN, Body, Command, Fields, HEADER_LEN, MAX_FDS, MAX_TRANSFER, Refusal};
+use sealnic_hw_model::pci::Permissions;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
