@@ -121,6 +121,15 @@ impl<M: Memory, E: Entropy> Nic<M, E> {
         Ok(Verdict::Represented(port))
     }
 
+    /// As what a frame of the host enters: one in the place of a VM as the VM's.
+    #[must_use]
+    pub fn host_frame_counts_as(&self, frame: &[u8]) -> Counter {
+        match self.stands_in(frame) {
+            Some(_) => Counter::VfIn,
+            None => Counter::HostIn,
+        }
+    }
+
     /// The port that the host stands in for and a frame of it claims to come from.
     pub(crate) fn stands_in(&self, frame: &[u8]) -> Option<Port> {
         let (header, _) = HostFrame::read_from_prefix(frame).ok()?;

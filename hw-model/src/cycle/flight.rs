@@ -3,6 +3,7 @@
 use crate::cycle::ids::FrameId;
 use crate::cycle::parts::Slot;
 use crate::packet::{Edge, Offload, Packet};
+use sealnic_abi::Counter;
 use sealnic_firmware::stages::{Arrived, EgressRead, Lookup};
 
 /// No frame.
@@ -14,6 +15,8 @@ pub(crate) struct Flight {
     pub(crate) id: FrameId,
     /// Where it came from; of a made frame, where what it was made from came from.
     pub(crate) from: Edge,
+    /// As what it counts if it is turned away: by the tables that stood when it came.
+    pub(crate) entered_as: Counter,
     /// Where it is going, once decided.
     pub(crate) to: Option<Edge>,
     /// From a VM, as read under the command numbered `read_at`.
@@ -64,7 +67,7 @@ pub(crate) struct Flights {
 
 impl Flights {
     /// Takes a frame in.
-    pub(crate) fn add(&mut self, packet: Packet, from: Edge, side: Side, now: u64) -> Slot {
+    pub(crate) fn add(&mut self, packet: Packet, from: Edge, entered_as: Counter, side: Side, now: u64) -> Slot {
         let id = FrameId {
             number: self.made,
             tag: packet.tag,
@@ -76,6 +79,7 @@ impl Flights {
                 packet,
                 id,
                 from,
+                entered_as,
                 to: None,
                 read: EgressRead::EMPTY,
                 read_at: u64::MAX,
@@ -100,6 +104,7 @@ impl Flights {
         let flight = &mut self.flights[slot as usize];
         flight.packet = packet;
         (flight.id, flight.from, flight.to) = (id, from, None);
+        flight.entered_as = entered_as;
         (flight.read_at, flight.lookup) = (u64::MAX, Lookup::default());
         (flight.record, flight.association) = (None, None);
         (flight.front, flight.home) = (0, 0);

@@ -5,7 +5,7 @@ use crate::cycle::flight::Side;
 use crate::cycle::ids::{Direction, UnitState};
 use crate::cycle::nic::{CycleNic, FULL, INGRESS_PARSER, MAC_RX, MAC_TX, unit_of};
 use crate::packet::{Edge, Packet};
-use sealnic_abi::{Counter, DropReason};
+use sealnic_abi::DropReason;
 
 /// Least gap between frames, in octets (IEEE 802.3 clause 4.4.2).
 const GAP_OCTETS: u64 = 12;
@@ -71,7 +71,7 @@ impl CycleNic {
         let octets = line_octets(packet.frame().len());
         let slot = self.add(MAC_RX, packet, Edge::Wire, Side::Ingress, now);
         if self.arriving.len() >= MOST_ARRIVING {
-            self.turn_away(MAC_RX, slot, Counter::WireIn, DropReason::WireQueueFull, now);
+            self.turn_away(MAC_RX, slot, DropReason::WireQueueFull, now);
             return;
         }
         let gap_ps = GAP_OCTETS * self.timing.octet_ps;
@@ -122,7 +122,7 @@ impl CycleNic {
         }
         let room = self.config.core.packet_buffer_octets as usize;
         if self.buffered[1] != 0 && self.buffered[1] + len > room {
-            self.turn_away(MAC_RX, slot, Counter::WireIn, DropReason::WireQueueFull, now);
+            self.turn_away(MAC_RX, slot, DropReason::WireQueueFull, now);
             return;
         }
         self.buffered[1] += len;

@@ -13,8 +13,8 @@ use crate::cycle::stats::CycleStats;
 use crate::host_port::HostPort;
 use crate::packet::{Edge, Ended, Packet};
 use crate::{HwModel, ModelConfig, ModelError};
+use sealnic_abi::DropReason;
 use sealnic_abi::registers::{Location, Register};
-use sealnic_abi::{Counter, DropReason};
 use sealnic_firmware::Destination;
 
 /// Why a cycle model can't be made.
@@ -364,7 +364,7 @@ impl CycleNic {
         if self.slow.host_has_room() {
             self.park_host(slot, now);
         } else {
-            self.turn_away(CONTROL_CPU, slot, Counter::HostIn, DropReason::HostPoliced, now);
+            self.turn_away(CONTROL_CPU, slot, DropReason::HostPoliced, now);
         }
     }
 
@@ -398,12 +398,7 @@ impl CycleNic {
             }
             slots.sort_by_key(|slot| self.flights[*slot].id);
             for slot in slots {
-                let counter = match self.flights[slot].from {
-                    Edge::Vf(_) => Counter::VfIn,
-                    Edge::Wire => Counter::WireIn,
-                    Edge::Host => Counter::HostIn,
-                };
-                self.turn_away(unit, slot, counter, reason, now);
+                self.turn_away(unit, slot, reason, now);
             }
             self.units[unit].is_stalled = false;
         }

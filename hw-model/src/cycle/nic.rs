@@ -21,6 +21,7 @@ use crate::cycle::slow::SlowPath;
 use crate::cycle::unit::{Times, Unit};
 use crate::cycle::vf::VfQueues;
 use crate::packet::{Edge, Packet};
+use sealnic_abi::Counter;
 use sealnic_firmware::{Destination, Output, Verdict};
 use std::collections::VecDeque;
 
@@ -429,7 +430,12 @@ impl CycleNic {
         self.account_inside(now);
         self.accounts.entered += 1;
         self.inside += 1;
-        let slot = self.flights.add(packet, from, side, now);
+        let entered_as = match from {
+            Edge::Vf(_) => Counter::VfIn,
+            Edge::Wire => Counter::WireIn,
+            Edge::Host => self.core.nic.host_frame_counts_as(packet.frame()),
+        };
+        let slot = self.flights.add(packet, from, entered_as, side, now);
         self.came(unit, slot, now);
         slot
     }

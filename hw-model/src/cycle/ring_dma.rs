@@ -15,7 +15,7 @@ use crate::cycle::unit::Times;
 use crate::host_log::{Access, AccessKind, Entry};
 use crate::packet::{Edge, Packet};
 use sealnic_abi::ring::Ring;
-use sealnic_abi::{Counter, DropReason};
+use sealnic_abi::DropReason;
 use std::collections::VecDeque;
 
 /// Entries whose accesses may be under way or wait; nothing more is begun beyond, so that the host's memory is what queues.
@@ -290,7 +290,7 @@ impl CycleNic {
                     self.came(CONTROL_CPU, slot, now);
                     self.park_host(slot, now);
                 } else {
-                    self.turn_away(RING_DMA, slot, Counter::HostIn, DropReason::HostPoliced, now);
+                    self.turn_away(RING_DMA, slot, DropReason::HostPoliced, now);
                 }
                 debug_assert_eq!(lane, usize::from(u8::from(Ring::HostTransmit)));
                 Some((now, now))

@@ -511,10 +511,11 @@ impl CycleNic {
     }
 
     /// A frame that ends before any stage of the firmware has seen it.
-    pub(crate) fn turn_away(&mut self, unit: usize, slot: Slot, counter: Counter, reason: DropReason, now: u64) {
+    pub(crate) fn turn_away(&mut self, unit: usize, slot: Slot, reason: DropReason, now: u64) {
         self.core.at(self.clock.ns(now));
-        let packet = &mut self.flights[slot].packet;
-        let mut frame = packet.as_frame();
+        let flight = &mut self.flights[slot];
+        let counter = flight.entered_as;
+        let mut frame = flight.packet.as_frame();
         let verdict = self.core.nic.turn_away(self.core.now_ns, counter, reason, &mut frame);
         let step = || Step::TurnAway { counter, reason };
         self.note(step, |nic| Outcome::of(verdict, &nic.flights[slot].packet, &[]));

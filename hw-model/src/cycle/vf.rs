@@ -6,7 +6,7 @@ use crate::cycle::ids::UnitState;
 use crate::cycle::nic::{CycleNic, DMA_WRITE, EGRESS_PARSER, FULL, VF_FETCH, unit_of};
 use crate::cycle::parts::Slot;
 use crate::packet::{Edge, Packet};
-use sealnic_abi::{Counter, DropReason};
+use sealnic_abi::DropReason;
 use std::collections::VecDeque;
 
 /// A descriptor and a completion of a split or packed virtqueue are of this many octets (VIRTIO 1.2 sections 2.7 and 2.8).
@@ -129,7 +129,7 @@ impl CycleNic {
             self.vf.push(port, slot, ready_at);
             self.wake(VF_FETCH, ready_at);
         } else {
-            self.turn_away(VF_FETCH, slot, Counter::VfIn, DropReason::VfQueueFull, now);
+            self.turn_away(VF_FETCH, slot, DropReason::VfQueueFull, now);
         }
     }
 

@@ -307,6 +307,39 @@ fn what_the_host_says_in_the_place_of_a_vm_is_checked_as_the_vms() {
 }
 
 #[test]
+fn frames_in_the_place_of_a_vm_count_as_its_own_also_when_they_are_turned_away() {
+    for_each_backend(|backend| {
+        let resets: [fn(&mut TestBed, &Pf); 3] = [
+            |bed, _| bed.settle(),
+            |_, pf| {
+                pf.function().reset();
+                pf.enable();
+            },
+            |bed, _| bed.device(0).reset().unwrap(),
+        ];
+        for reset in resets {
+            let (mut bed, pf, _receive, _transmit) = represented(backend);
+            let own = bed.frame(0, 1, false).build();
+            let frame = [as_vm(bed.setup.vms[0].port).as_bytes(), &own].concat();
+            // More than any way to the host holds at a time, and some are inside when the reset comes.
+            const FRAMES: u64 = 1_000;
+            for _ in 0..FRAMES {
+                bed.push(0, Edge::Host, &frame, Offload::default());
+            }
+            let ledger = &mut bed.hosts[0].ledger;
+            (ledger.host_in, ledger.vf_in) = (0, FRAMES);
+            reset(&mut bed, &pf);
+            bed.settle();
+            bed.take_frames();
+            let counters = bed.counters(0);
+            counters.check_balance().unwrap();
+            assert_eq!(counters.get(sealnic_abi::Counter::VfIn), FRAMES);
+            assert_eq!(counters.get(sealnic_abi::Counter::HostIn), 0);
+        }
+    });
+}
+
+#[test]
 fn the_nic_completes_a_checksum_for_the_host_as_for_the_vm() {
     for_each_backend(|backend| {
         let (mut bed, _pf, _receive, mut transmit) = represented(backend);
