@@ -41,6 +41,8 @@ pub mod reconcile;
 mod registers;
 pub mod ring;
 pub mod transport;
+#[cfg(any(feature = "vfio-user", feature = "control"))]
+mod unix_socket;
 
 #[cfg(test)]
 mod tests;

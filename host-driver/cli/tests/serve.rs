@@ -103,7 +103,7 @@ fn a_driver_finds_a_device_that_outlives_it_and_a_signal_ends_all() {
         let refused = run(&["--socket", as_arg(&socket)]);
         assert_eq!(refused.status.code(), Some(1));
         assert!(
-            errors(&refused).contains("another server has this socket"),
+            errors(&refused).contains("belongs to another process"),
             "{}",
             errors(&refused)
         );

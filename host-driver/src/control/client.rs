@@ -3,6 +3,7 @@
 use super::line::{LineError, LineReader, Patience, write_line};
 use super::place::{PlaceError, runtime_folder, sockets_in};
 use super::protocol::{Answer, Body, Failure, MAX_ANSWER_LEN, PROTOCOL_VERSION, Request};
+use crate::unix_socket;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -94,7 +95,11 @@ impl Client {
                 }
             }
         };
-        let stream = UnixStream::connect(&path).map_err(|source| ClientError::NoDaemon { path, source, others })?;
+        let stream = unix_socket::connect(&path, PATIENCE.write).map_err(|source| ClientError::NoDaemon {
+            path,
+            source,
+            others,
+        })?;
         let broken = |error: io::Error| ClientError::Broken(error.to_string());
         Ok(Self {
             reader: LineReader::new(stream.try_clone().map_err(broken)?, MAX_ANSWER_LEN),

@@ -1,10 +1,15 @@
 //! Where sockets and locks are, and that each has one owner.
 
+use crate::unix_socket;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long a socket that is there already may take to show whether somebody listens.
+const LIFE_SIGN: Duration = Duration::from_millis(10);
 
 /// Why a place can't be had.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +23,7 @@ pub enum PlaceError {
     )]
     NoStateFolder,
     /// Somebody else has it.
-    #[error("{what} belongs to another daemon{}; stop that one first, or use another {kind}", .pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
+    #[error("{what} belongs to another process{}; stop that one first, or use another {kind}", .pid.map(|pid| format!(" ({pid})")).unwrap_or_default())]
     Taken {
         /// What is taken.
         what: String,
@@ -97,10 +102,11 @@ fn make_folder_of(path: &Path) -> Result<(), PlaceError> {
         .map_err(at(folder))
 }
 
-/// A lock that ends with its process, however that ends. Its file stays: removing it would let two hold two files of one name.
+/// A lock that ends with its process, however that ends.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
+    path: PathBuf,
 }
 
 impl Lock {
@@ -110,33 +116,43 @@ impl Lock {
     /// Another process has it, or the file can't be made.
     pub fn take(path: &Path, what: &str, kind: &'static str) -> Result<Self, PlaceError> {
         make_folder_of(path)?;
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(at(path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                let _ = (&file).take(32).read_to_string(&mut text);
-                return Err(PlaceError::Taken {
-                    what: what.to_owned(),
-                    kind,
-                    pid: text.trim().parse().ok(),
-                });
+        let mut file = loop {
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(path)
+                .map_err(at(path))?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    let mut text = String::new();
+                    let _ = (&file).take(32).read_to_string(&mut text);
+                    return Err(PlaceError::Taken {
+                        what: what.to_owned(),
+                        kind,
+                        pid: text.trim().parse().ok(),
+                    });
+                }
+                Err(TryLockError::Error(error)) => return Err(at(path)(error)),
             }
-            Err(TryLockError::Error(error)) => return Err(at(path)(error)),
-        }
+            // Its last owner may have removed it between opening and locking: then another may hold the file of that name.
+            let ours = file.metadata().map_err(at(path))?;
+            if fs::symlink_metadata(path).is_ok_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())) {
+                break file;
+            }
+        };
         let written = file
             .set_len(0)
             .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "{}", std::process::id()));
         written.map_err(at(path))?;
-        Ok(Self { _file: file })
+        Ok(Self {
+            _file: file,
+            path: path.to_owned(),
+        })
     }
 
     /// Takes the lock of a device, by the name under which it is reached.
@@ -169,6 +185,13 @@ impl Lock {
     }
 }
 
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Before the lock is given back, so that it is nobody else's.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
 /// A listening socket that is this process's alone, and is removed with it.
 #[derive(Debug)]
 pub struct Place {
@@ -179,22 +202,27 @@ pub struct Place {
 }
 
 impl Place {
-    /// Listens at a path, mode 0600. A socket that a daemon left behind when it died is replaced; one of a living daemon is not.
+    /// Listens at a path, mode 0600. A socket that a process left behind when it died is replaced; one on which somebody listens is
+    /// not.
     ///
     /// # Errors
-    /// Another daemon listens there, something else is there, or the system refuses.
+    /// Another process listens there, something else is there, or the system refuses.
     pub fn take(path: &Path) -> Result<Self, PlaceError> {
         let mut lock_path = path.as_os_str().to_owned();
         lock_path.push(".lock");
-        let lock = Lock::take(
-            Path::new(&lock_path),
-            &format!("socket {}", path.display()),
-            "socket (--socket)",
-        )?;
+        let (what, kind) = (format!("socket {}", path.display()), "socket (--socket)");
+        let lock = Lock::take(Path::new(&lock_path), &what, kind)?;
         match fs::symlink_metadata(path) {
             Ok(there) if !there.file_type().is_socket() => return Err(PlaceError::NotSocket(path.to_owned())),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(path)(error)),
-            _ => {}
+            Ok(_) => match unix_socket::connect(path, LIFE_SIGN) {
+                Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) => {}
+                // It may be one of those that know nothing of locks.
+                Ok(_) | Err(_) => {
+                    return Err(PlaceError::Taken { what, kind, pid: None });
+                }
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(at(path)(error)),
         }
         // Bound aside, given its mode, and moved into place: nobody finds it half made.
         let mut aside = path.as_os_str().to_owned();
@@ -228,15 +256,19 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn folder(name: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("sealnic-place-{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        folder
+    /// Everything in a folder, by name.
+    fn names_in(folder: &Path) -> Vec<std::ffi::OsString> {
+        fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect()
     }
 
     #[test]
     fn a_socket_has_one_owner_and_a_stale_one_is_replaced() {
-        let folder = folder("one");
+        let folder = tempfile::tempdir().unwrap();
+        // The folder is made, too.
+        let folder = folder.path().join("run");
         let path = folder.join("a.sock");
         let first = Place::take(&path).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
@@ -253,28 +285,66 @@ mod tests {
         let second = Place::take(&path).unwrap();
         std::os::unix::net::UnixStream::connect(second.path()).unwrap();
         drop(second);
-        fs::remove_dir_all(folder).unwrap();
+        assert!(names_in(&folder).is_empty(), "{:?}", names_in(&folder));
+    }
+
+    #[test]
+    fn a_socket_of_a_program_without_a_lock_is_not_taken_while_it_listens() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        assert!(matches!(Place::take(&path), Err(PlaceError::Taken { pid: None, .. })));
+        assert_eq!(
+            names_in(folder.path()),
+            ["a.sock"],
+            "and nothing is left of the attempt"
+        );
+        drop(listener);
+        Place::take(&path).unwrap();
+    }
+
+    #[test]
+    fn of_many_that_take_and_give_back_a_lock_one_has_it_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.lock");
+        let owners = std::sync::atomic::AtomicU32::new(0);
+        let taken = std::sync::atomic::AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    use std::sync::atomic::Ordering::SeqCst;
+                    while taken.load(SeqCst) < 2_000 {
+                        let Ok(lock) = Lock::take(&path, "it", "one") else {
+                            continue;
+                        };
+                        assert_eq!(owners.fetch_add(1, SeqCst), 0);
+                        taken.fetch_add(1, SeqCst);
+                        owners.fetch_sub(1, SeqCst);
+                        drop(lock);
+                    }
+                });
+            }
+        });
+        assert!(!path.exists());
     }
 
     #[test]
     fn what_is_no_socket_is_left_alone() {
-        let folder = folder("file");
-        fs::create_dir_all(&folder).unwrap();
-        let path = folder.join("precious");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("precious");
         fs::write(&path, "x").unwrap();
         assert!(matches!(Place::take(&path), Err(PlaceError::NotSocket(_))));
         assert_eq!(fs::read(&path).unwrap(), b"x");
-        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
     fn a_device_has_one_owner() {
-        let folder = folder("device");
-        let first = Lock::of_device(&folder, "vfio:0000:01:00.0").unwrap();
-        assert!(Lock::of_device(&folder, "vfio:0000:01:00.0").is_err());
-        let other = Lock::of_device(&folder, "vfio:0000_01:00.0").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let first = Lock::of_device(folder, "vfio:0000:01:00.0").unwrap();
+        assert!(Lock::of_device(folder, "vfio:0000:01:00.0").is_err());
+        let other = Lock::of_device(folder, "vfio:0000_01:00.0").unwrap();
         drop((first, other));
-        assert!(Lock::of_device(&folder, "vfio:0000:01:00.0").is_ok());
-        fs::remove_dir_all(folder).unwrap();
+        assert!(Lock::of_device(folder, "vfio:0000:01:00.0").is_ok());
     }
 }

@@ -9,11 +9,11 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
 use vfio_bindings::bindings::vfio::vfio_region_info;
 use vfio_user::{DmaMapFlags, DmaUnmapFlags, IrqInfo, Server, ServerBackend, ServerRegion};
 
@@ -131,14 +131,30 @@ impl ServerBackend for Toy {
     }
 }
 
-fn socket_path() -> PathBuf {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    std::env::temp_dir().join(format!("sealnic-client-{}-{count}.sock", std::process::id()))
+/// A socket's path, in a folder of its own that goes with it.
+struct Socket {
+    path: PathBuf,
+    _folder: TempDir,
+}
+
+impl std::ops::Deref for Socket {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn socket_path() -> Socket {
+    let folder = tempfile::tempdir().unwrap();
+    Socket {
+        path: folder.path().join("nic.sock"),
+        _folder: folder,
+    }
 }
 
 /// A server for some connections, one after another, each to a fresh device.
-fn serve(connections: usize) -> (PathBuf, Arc<Mutex<Seen>>, JoinHandle<()>) {
+fn serve(connections: usize) -> (Socket, Arc<Mutex<Seen>>, JoinHandle<()>) {
     let path = socket_path();
     let seen = Arc::new(Mutex::new(Seen::default()));
     let region = |index, size| ServerRegion {
@@ -270,10 +286,9 @@ fn a_second_client_is_told_that_there_is_a_first() {
 }
 
 /// A server that answers each message by a function.
-fn answer_with(mut answer: impl FnMut(&[u8], &mut UnixStream) -> bool + Send + 'static) -> (PathBuf, JoinHandle<()>) {
+fn answer_with(mut answer: impl FnMut(&[u8], &mut UnixStream) -> bool + Send + 'static) -> (Socket, JoinHandle<()>) {
     let path = socket_path();
-    let listener = UnixListener::bind(&path).unwrap();
-    let socket = path.clone();
+    let listener = UnixListener::bind(&*path).unwrap();
     let thread = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let mut header = [0; 16];
@@ -285,7 +300,6 @@ fn answer_with(mut answer: impl FnMut(&[u8], &mut UnixStream) -> bool + Send + '
                 break;
             }
         }
-        let _ = std::fs::remove_file(socket);
     });
     (path, thread)
 }
@@ -404,4 +418,18 @@ fn what_is_no_sealnic_is_refused() {
     let error = VfioUserTransport::connect_with(&path, QUICK).err().unwrap();
     assert!(error.to_string().contains("8086:5ea1"), "{error}");
     server.join().unwrap();
+}
+
+#[test]
+fn a_server_whose_queue_is_full_ends_the_attempt_in_time() {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+    let path = socket_path();
+    let listener = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+    bind(&listener, &SocketAddrUnix::new(&*path).unwrap()).unwrap();
+    listen(&listener, 0).unwrap();
+    let _first = UnixStream::connect(&*path).unwrap();
+    let start = Instant::now();
+    let error = VfioUserTransport::connect_with(&path, QUICK).err().unwrap();
+    assert!(error.to_string().contains("busy with other clients"), "{error}");
+    assert!((QUICK.timeout..Duration::from_secs(10)).contains(&start.elapsed()));
 }

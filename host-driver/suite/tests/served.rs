@@ -18,21 +18,24 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
+use tempfile::TempDir;
 
 /// A server that can be ended and started anew.
 struct ServedStand {
     name: &'static str,
     path: PathBuf,
+    _folder: TempDir,
     make: fn() -> Box<dyn HwModel>,
     running: Option<(UnixStream, JoinHandle<()>)>,
 }
 
 impl ServedStand {
     fn new(name: &'static str, make: fn() -> Box<dyn HwModel>) -> Self {
-        let file = format!("sealnic-suite-{}-{}.sock", std::process::id(), name.replace(' ', "-"));
+        let folder = tempfile::tempdir().unwrap();
         let mut stand = Self {
             name,
-            path: std::env::temp_dir().join(file),
+            path: folder.path().join("nic.sock"),
+            _folder: folder,
             make,
             running: None,
         };

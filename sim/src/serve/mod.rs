@@ -7,7 +7,6 @@
 //! * `memory`: a client's memory
 //! * `session`: commands and answers
 //! * `server`: one client after another
-//! * `socket`: a socket of one's own
 //! * `wire`: the wire between the NICs, and their time
 //!
 //! The protocol's server is our own because the one of the `vfio_user` crate panics on a malformed first message, allocates what a
@@ -20,15 +19,13 @@ mod message;
 pub mod nic;
 mod server;
 mod session;
-mod socket;
 mod wire;
 
 use crate::run::capture::{CaptureError, CaptureWriter};
 use crate::scenario::Scenario;
 use function::{ClientPort, NetworkFunction};
 use rustix::event::{PollFd, PollFlags, poll};
-use socket::OwnSocket;
-pub use socket::SocketError;
+use sealnic_driver::control::place::{Place, PlaceError};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -43,7 +40,10 @@ use wire::{Bell, Topology, Wire};
 pub enum ServeError {
     /// A socket can't be listened on.
     #[error(transparent)]
-    Socket(#[from] SocketError),
+    Socket(#[from] PlaceError),
+    /// No folder for a socket: one that was mistyped is not made.
+    #[error("{0}: there is no such folder for a socket; make it, or choose another path")]
+    NoFolder(PathBuf),
     /// The wire's capture can't be written.
     #[error(transparent)]
     Capture(#[from] CaptureError),
@@ -80,7 +80,7 @@ pub struct ServedNic<F> {
 
 /// NICs that listen; nothing happens before [`run`](Self::run).
 pub struct Server<F> {
-    nics: Vec<(OwnSocket, Mutex<F>, ClientPort)>,
+    nics: Vec<(Place, Mutex<F>, ClientPort)>,
     topology: Topology,
     capture: Option<CaptureWriter>,
 }
@@ -107,7 +107,13 @@ impl<F: NetworkFunction> Server<F> {
         };
         let mut bound = Vec::new();
         for nic in nics {
-            bound.push((OwnSocket::bind(&nic.socket)?, Mutex::new(nic.function), nic.port));
+            let folder = nic.socket.parent().filter(|folder| !folder.as_os_str().is_empty());
+            if folder.is_some_and(|folder| !folder.is_dir()) {
+                return Err(ServeError::NoFolder(nic.socket));
+            }
+            let place = Place::take(&nic.socket)?;
+            place.listener.set_nonblocking(true)?;
+            bound.push((place, Mutex::new(nic.function), nic.port));
         }
         let capture = capture.map(|path| CaptureWriter::create(path, "wire")).transpose()?;
         Ok(Self {
@@ -146,12 +152,12 @@ impl<F: NetworkFunction> Server<F> {
             });
             let servers: Vec<_> = nics
                 .iter()
-                .map(|(socket, function, port)| {
+                .map(|(place, function, port)| {
                     let ends = ends();
                     let bell = &bell;
                     scope.spawn(move || {
                         let _ends = ends;
-                        server::serve(socket, function, port, over, &|| bell.stir())
+                        server::serve(&place.listener, function, port, over, &|| bell.stir())
                     })
                 })
                 .collect();

@@ -4,11 +4,10 @@ use super::connection::{Connection, PATIENCE, Received};
 use super::function::{ClientPort, ServedFunction};
 use super::message::{HEADER_LEN, Header, Refusal};
 use super::session::Session;
-use super::socket::OwnSocket;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,13 +18,13 @@ const FAREWELL: Duration = Duration::from_millis(50);
 /// Wait after the system had no descriptor left for a client.
 const RECOVERY: Duration = Duration::from_millis(50);
 
-/// Serves `function` at `socket` until `stop` is readable or closed. `stir` is called after each access that may have changed something
+/// Serves `function` at `listener`, which doesn't block, until `stop` is readable or closed. `stir` is called after each access that may have changed something
 /// for others.
 ///
 /// # Errors
 /// The system can't wait for sockets any more.
 pub(crate) fn serve<F: ServedFunction>(
-    socket: &OwnSocket,
+    listener: &UnixListener,
     function: &Mutex<F>,
     port: &ClientPort,
     stop: BorrowedFd<'_>,
@@ -37,7 +36,7 @@ pub(crate) fn serve<F: ServedFunction>(
     loop {
         let deadline = client.as_ref().and_then(|(connection, _)| connection.deadline());
         let ready = wait(
-            socket,
+            listener,
             client.as_ref().map(|(connection, _)| connection),
             stop,
             deadline,
@@ -71,7 +70,7 @@ pub(crate) fn serve<F: ServedFunction>(
             }
         }
         if ready.listener {
-            match socket.listener.accept() {
+            match listener.accept() {
                 Ok((stream, _)) if client.is_some() => turn_away(&stream),
                 Ok((stream, _)) => match Connection::new(stream) {
                     Ok(connection) => client = Some((connection, Session::new(function, port))),
@@ -98,7 +97,7 @@ struct Ready {
 }
 
 fn wait(
-    socket: &OwnSocket,
+    listener: &UnixListener,
     client: Option<&Connection>,
     stop: BorrowedFd<'_>,
     deadline: Option<Instant>,
@@ -106,7 +105,7 @@ fn wait(
 ) -> io::Result<Ready> {
     let mut fds = vec![
         PollFd::from_borrowed_fd(stop, PollFlags::IN),
-        PollFd::new(&socket.listener, PollFlags::IN),
+        PollFd::new(listener, PollFlags::IN),
     ];
     fds.extend(client.map(|client| PollFd::new(client, PollFlags::IN)));
     let left = if at_once {

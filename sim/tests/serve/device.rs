@@ -7,8 +7,8 @@ use std::io::Write as _;
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
+use tempfile::TempDir;
 
 pub(crate) const BAR_LEN: usize = 4096;
 /// Writing a vector number here copies [`COPY_LEN`] octets from the address at [`SOURCE`] to that at [`TARGET`].
@@ -104,13 +104,13 @@ pub(crate) struct Served {
     pub(crate) socket: PathBuf,
     stop: Option<UnixStream>,
     server: Option<JoinHandle<()>>,
+    /// Of a socket that is nowhere else.
+    folder: Option<TempDir>,
 }
 
-/// A path for a socket that no other test uses.
-pub(crate) fn socket_path() -> PathBuf {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    std::env::temp_dir().join(format!("sealnic-serve-{}-{number}.sock", std::process::id()))
+/// A folder for sockets that is gone when the test is over. Not below the target folder: a socket's path must be short.
+pub(crate) fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
 }
 
 pub(crate) fn nic(socket: &Path) -> ServedNic<Copier> {
@@ -132,7 +132,10 @@ pub(crate) fn nic(socket: &Path) -> ServedNic<Copier> {
 
 impl Served {
     pub(crate) fn start() -> Self {
-        Self::start_at(&socket_path())
+        let folder = folder();
+        let mut served = Self::start_at(&folder.path().join("nic.sock"));
+        served.folder = Some(folder);
+        served
     }
 
     pub(crate) fn start_at(socket: &Path) -> Self {
@@ -143,6 +146,7 @@ impl Served {
             socket: socket.to_owned(),
             stop: Some(stop),
             server: Some(server),
+            folder: None,
         }
     }
 

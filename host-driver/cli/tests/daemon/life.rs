@@ -24,7 +24,7 @@ fn a_second_daemon_on_a_socket_is_turned_away_and_a_dead_ones_socket_is_taken_ov
     let folder = Folder::new();
     let first = folder.daemon(&["--device", "model"]);
     let said = folder.try_daemon(&["--device", "model"]).err().unwrap();
-    let expected = format!("belongs to another daemon (process {})", first.pid());
+    let expected = format!("belongs to another process ({})", first.pid());
     assert!(said.contains(&expected) && said.contains("exit status: 1"), "{said}");
     first.ok(&["stats"]);
     let socket = first.socket.clone();

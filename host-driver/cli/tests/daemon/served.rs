@@ -64,7 +64,7 @@ fn a_device_has_one_daemon_whatever_its_socket_is_called() {
         .try_daemon(&["--device", &rig.device(0), "--name", "other"])
         .err()
         .unwrap();
-    let expected = format!("belongs to another daemon (process {})", first.pid());
+    let expected = format!("belongs to another process ({})", first.pid());
     assert!(said.contains(&expected) && said.contains("a.nic"), "{said}");
     assert_eq!(first.json(&["device", "info"])["enabled"], true);
 }

@@ -5,6 +5,7 @@
 
 use super::message::{Command, ERROR, Header, NO_REPLY, TYPE_MASK, TYPE_REPLY};
 use crate::transport::TransportError;
+use crate::unix_socket;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use std::io::{self, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
@@ -49,7 +50,7 @@ impl Connection {
                 hint,
             }
         };
-        let stream = UnixStream::connect(path).map_err(open)?;
+        let stream = unix_socket::connect(path, timeout).map_err(open)?;
         stream.set_read_timeout(Some(timeout)).map_err(open)?;
         stream.set_write_timeout(Some(timeout)).map_err(open)?;
         Ok(Self {
