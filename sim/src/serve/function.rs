@@ -1,9 +1,9 @@
 //! What can be served.
 
 use super::memory::ClientMemory;
+use super::signal::Signaller;
 use sealnic_hw_model::{DmaFault, HostPort, HwModel};
-use std::fs::File;
-use std::io::Write as _;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -55,22 +55,30 @@ pub struct ClientPort(Arc<Mutex<Client>>);
 pub(crate) struct Client {
     pub(crate) memory: ClientMemory,
     /// Where each MSI-X vector is signalled.
-    pub(crate) vectors: Vec<Option<File>>,
+    pub(crate) vectors: Vec<Option<OwnedFd>>,
+    /// There once a client has listened.
+    signaller: Option<Signaller>,
 }
 
 impl Client {
+    /// Makes sure that vectors can be signalled.
+    ///
+    /// # Errors
+    /// The system can't do it without waiting.
+    pub(crate) fn listens(&mut self) -> io::Result<()> {
+        if self.signaller.is_none() {
+            self.signaller = Some(Signaller::new()?);
+        }
+        Ok(())
+    }
+
     /// Signals a vector, when the client listens to it.
     pub(crate) fn signal(&self, vector: u16) {
-        let Some(event) = self.vectors.get(usize::from(vector)).and_then(Option::as_ref) else {
-            return;
-        };
-        // A count that has reached its end would make the write wait, and then the client has an interrupt to look at anyhow.
-        let mut writable = [rustix::event::PollFd::new(event, rustix::event::PollFlags::OUT)];
-        let now = rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 };
-        if rustix::event::poll(&mut writable, Some(&now)).is_ok_and(|ready| ready == 1) {
-            let mut event = event;
-            // What can't be signalled is the client's loss.
-            let _ = event.write(&1u64.to_ne_bytes());
+        let event = self.vectors.get(usize::from(vector)).and_then(Option::as_ref);
+        if let (Some(signaller), Some(event)) = (&self.signaller, event)
+            && let Err(error) = signaller.signal(event)
+        {
+            log::warn!("vector {vector} can't be signalled: {error}");
         }
     }
 
@@ -80,7 +88,7 @@ impl Client {
         if self.vectors.len() <= index {
             self.vectors.resize_with(index + 1, || None);
         }
-        self.vectors[index] = event.map(File::from);
+        self.vectors[index] = event;
     }
 
     /// Forgets the client.

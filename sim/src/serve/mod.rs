@@ -7,6 +7,7 @@
 //! * `memory`: a client's memory
 //! * `session`: commands and answers
 //! * `server`: one client after another
+//! * `signal`: a client's events
 //! * `wire`: the wire between the NICs, and their time
 //!
 //! The protocol's server is our own because the one of the `vfio_user` crate panics on a malformed first message, allocates what a
@@ -19,6 +20,7 @@ mod message;
 pub mod nic;
 mod server;
 mod session;
+mod signal;
 mod wire;
 
 use crate::run::capture::{CaptureError, CaptureWriter};

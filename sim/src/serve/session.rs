@@ -231,6 +231,12 @@ impl<'a, F: ServedFunction> Session<'a, F> {
         if flags & SET_TRIGGER == 0 || !data_fits || !fds.iter().all(is_event) {
             return Err(Refusal::Invalid);
         }
+        if !fds.is_empty() {
+            self.port.lock().listens().map_err(|error| {
+                log::warn!("interrupts can't be signalled, asynchronous I/O is not to be had: {error}");
+                Refusal::Unsupported
+            })?;
+        }
         let mut events = fds.into_iter();
         match flags & !SET_TRIGGER {
             SET_NONE if count == 0 => (0..vectors)
