@@ -53,7 +53,8 @@ pub trait HwModel: Send {
     /// `None` when nothing is. Aging and ends of overlaps wait for [`advance`](Self::advance) and don't count.
     fn next_event_ns(&self) -> Option<u64>;
 
-    /// Lets time pass until `now_ns`: aging, flow log, ends of overlaps.
+    /// Lets time pass until `now_ns`: aging, flow log, ends of overlaps. At the time of [`next_event_ns`](Self::next_event_ns) only
+    /// what is due happens.
     fn advance(&mut self, now_ns: u64);
 
     /// Plugs the device into a host, in place of the one before. Without a host it reaches no memory and raises no interrupt.

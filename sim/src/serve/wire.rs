@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(20);
 /// A look at a large table takes its time; at least this many times as long goes to other work.
 const REST: u32 = 10;
+/// Longest time in one go that a NIC goes on with what is due: its client waits as long.
+const TURN: Duration = Duration::from_millis(1);
 /// Frames that may be on the wire at once; more are lost, as on any.
 const DEPTH: usize = 65_536;
 
@@ -166,8 +168,12 @@ impl<F: NetworkFunction> Wire<'_, F> {
     fn take_from(&self, index: usize, on_wire: &mut VecDeque<(usize, Packet)>) {
         let mut nic = self.nic(index);
         let model = nic.model();
-        if model.next_event_ns().is_some_and(|event| event <= self.now_ns()) {
-            model.advance(self.now_ns());
+        // Step by step, at the time of each: looks at everything that ages are the tick's alone.
+        let begun = Instant::now();
+        while let Some(event) = model.next_event_ns().filter(|event| *event <= self.now_ns())
+            && begun.elapsed() < TURN
+        {
+            model.advance(event);
         }
         let (mut unseen, mut lost) = (0u64, 0u64);
         while let Some((edge, packet)) = model.collect() {
@@ -203,5 +209,73 @@ impl<F: NetworkFunction> Wire<'_, F> {
             self.take_from(to, on_wire);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::function::ClientPort;
+    use crate::serve::nic::nic;
+    use sealnic_hw_model::{Ended, HostPort, HwModel};
+    use std::sync::Arc;
+
+    /// Has as many steps of work as there are times, and notes at which time it was made to do them.
+    struct Worker {
+        due: VecDeque<u64>,
+        done: Arc<Mutex<Vec<u64>>>,
+    }
+
+    impl HwModel for Worker {
+        fn read32(&mut self, _offset: u32) -> u32 {
+            0
+        }
+
+        fn write32(&mut self, _offset: u32, _value: u32) {}
+
+        fn submit(&mut self, _from: Edge, _packet: Packet) {}
+
+        fn collect(&mut self) -> Option<(Edge, Packet)> {
+            None
+        }
+
+        fn ended(&mut self) -> Option<Ended> {
+            None
+        }
+
+        fn next_event_ns(&self) -> Option<u64> {
+            self.due.front().copied()
+        }
+
+        fn advance(&mut self, now_ns: u64) {
+            while self.due.pop_front_if(|due| *due < now_ns).is_some() {}
+            self.due.pop_front();
+            self.done.lock().unwrap().push(now_ns);
+        }
+
+        fn connect(&mut self, _host: Box<dyn HostPort>) {}
+
+        fn reset(&mut self) {}
+    }
+
+    #[test]
+    fn what_is_due_in_a_nic_happens_at_its_own_time() {
+        let done = Arc::default();
+        let far = u64::MAX;
+        let worker = Worker {
+            due: [7, 7, 7, 8, far].into(),
+            done: Arc::clone(&done),
+        };
+        let function = Mutex::new(nic(Box::new(worker), &ClientPort::default(), 0));
+        let wire = Wire {
+            nics: vec![&function],
+            topology: Topology::Open,
+            capture: None,
+            start: Instant::now(),
+        };
+        for _ in 0..4 {
+            wire.take_from(0, &mut VecDeque::new());
+        }
+        assert_eq!(*done.lock().unwrap(), [7, 7, 7, 8]);
     }
 }
