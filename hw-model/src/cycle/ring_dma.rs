@@ -14,8 +14,8 @@ use crate::cycle::stats::{ResourceStats, WayStats};
 use crate::cycle::unit::Times;
 use crate::host_log::{Access, AccessKind, Entry};
 use crate::packet::{Edge, Packet};
-use sealnic_abi::ring::Ring;
 use sealnic_abi::DropReason;
+use sealnic_abi::ring::Ring;
 use std::collections::VecDeque;
 
 /// Entries whose accesses may be under way or wait; nothing more is begun beyond, so that the host's memory is what queues.
