@@ -18,7 +18,7 @@ const STEPS: &[Step] = &[
     ("firmware check", firmware::check),
     ("test", || test(&[], None)),
     ("doc", doc),
-    ("cosim", || cosim::qemu("tcg")),
+    ("cosim", || cosim::qemu(&cosim::Options::default())),
 ];
 
 /// Runs every step, also after a failed one, and sums up.

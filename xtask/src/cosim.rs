@@ -32,8 +32,44 @@ const SCENARIO: &str = "examples/two-hosts.toml";
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 const PROFILE: &str = "ci";
 
+/// What a run may be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Options<'a> {
+    /// How QEMU runs the guest: `tcg` or `kvm`.
+    accelerator: &'a str,
+    /// What stands for the NICs: `functional` or `cycle`.
+    model: &'a str,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self {
+            accelerator: "tcg",
+            model: "functional",
+        }
+    }
+}
+
+impl<'a> Options<'a> {
+    /// From the command line, each option at most once.
+    pub(crate) fn parse(args: &[&'a str]) -> Option<Self> {
+        let mut options = Self::default();
+        let mut seen = Vec::new();
+        for pair in args.chunks(2) {
+            match *pair {
+                [name, _] if seen.contains(&name) => return None,
+                ["--accel", accelerator @ ("tcg" | "kvm")] => options.accelerator = accelerator,
+                ["--model", model @ ("functional" | "cycle")] => options.model = model,
+                _ => return None,
+            }
+            seen.extend(pair.first());
+        }
+        Some(options)
+    }
+}
+
 /// Runs the driver's tests in a guest, on five NICs that `sealnic serve` stands for.
-pub(crate) fn qemu(accelerator: &str) -> Result<()> {
+pub(crate) fn qemu(options: &Options<'_>) -> Result<()> {
     let start = Instant::now();
     let folder = root().join("target/cosim");
     fs::create_dir_all(&folder)?;
@@ -49,18 +85,14 @@ pub(crate) fn qemu(accelerator: &str) -> Result<()> {
         &folder,
     )?;
     let capture = folder.join("wire.pcapng");
-    let alone = Nics::serve(&sealnic, &folder, "alone", &["--socket"], None)?;
-    let hosts = Nics::serve(
-        &sealnic,
-        &folder,
-        "hosts",
-        &["--scenario", SCENARIO, "--socket-dir"],
-        Some(&capture),
-    )?;
+    let serve = |name, arguments: &[&str], capture| {
+        let arguments = [&["--model", options.model], arguments].concat();
+        Nics::serve(&sealnic, &folder, name, &arguments, capture)
+    };
+    let alone = serve("alone", &["--socket"], None)?;
+    let hosts = serve("hosts", &["--scenario", SCENARIO, "--socket-dir"], Some(&capture))?;
     let daemons_capture = folder.join("daemons.pcapng");
-    let daemons = Nics::serve(
-        &sealnic,
-        &folder,
+    let daemons = serve(
         "daemons",
         &["--scenario", &scenario.to_string_lossy(), "--socket-dir"],
         Some(&daemons_capture),
@@ -75,7 +107,7 @@ pub(crate) fn qemu(accelerator: &str) -> Result<()> {
         sockets: &sockets,
         log: &folder.join("serial.log"),
         limit: LIMIT,
-        accelerator,
+        accelerator: options.accelerator,
     };
     let report = boot.run();
     // They are stopped before anything is judged, so that the capture is whole.
@@ -177,4 +209,28 @@ fn judge_daemons_wire(report: &Report, capture: &Path) -> Result<()> {
         records.keys()
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read_in_any_order_and_others_are_not() {
+        let both = Options {
+            accelerator: "kvm",
+            model: "cycle",
+        };
+        assert_eq!(Options::parse(&[]), Some(Options::default()));
+        assert_eq!(Options::parse(&["--model", "cycle", "--accel", "kvm"]), Some(both));
+        assert_eq!(Options::parse(&["--accel", "kvm", "--model", "cycle"]), Some(both));
+        for wrong in [
+            &["--model"][..],
+            &["--model", "rtl"],
+            &["cycle"],
+            &["--accel", "tcg", "--accel", "kvm"],
+        ] {
+            assert_eq!(Options::parse(wrong), None, "{wrong:?}");
+        }
+    }
 }

@@ -37,7 +37,7 @@ usage: cargo xtask TASK
   browser               the line-rate report, judged in a headless browser
   regs [--check]        regenerate, or compare, what follows from sealnic.rdl and the shared structures
   firmware check        build the firmware crates for a bare-metal RISC-V core with nothing but `core`
-  cosim qemu [--accel kvm]
+  cosim qemu [--accel kvm] [--model cycle]
                         the driver's tests in a guest of QEMU, on devices served over vfio-user
   setup [--all]         say what this machine has, install what the tests need (--all: the optional tools too)
   bench [ARGS]          the benchmarks of bench/
@@ -75,8 +75,10 @@ fn run(args: &[&str]) -> Result<()> {
         ["regs"] => regs::write(),
         ["regs", "--check"] => regs::check(),
         ["firmware", "check"] => firmware::check(),
-        ["cosim", "qemu"] => cosim::qemu("tcg"),
-        ["cosim", "qemu", "--accel", accelerator @ ("tcg" | "kvm")] => cosim::qemu(accelerator),
+        ["cosim", "qemu", options @ ..] => match cosim::Options::parse(options) {
+            Some(options) => cosim::qemu(&options),
+            None => Err(Usage(args.join(" ")).into()),
+        },
         ["setup"] => setup::setup(setup::Extent::Needed),
         ["setup", "--all"] => setup::setup(setup::Extent::All),
         ["bench", rest @ ..] => campaign::bench(rest),

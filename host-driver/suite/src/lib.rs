@@ -46,12 +46,12 @@ pub trait Stand {
         true
     }
 
-    /// Ends whatever the device runs in, and starts it anew; `Ok(false)` where that can't be done.
+    /// Ends whatever the device runs in, and starts it anew.
     ///
     /// # Errors
-    /// What went wrong, in words.
-    fn restart(&mut self) -> Result<bool, String> {
-        Ok(false)
+    /// [`Failure::Skipped`] says why that can't be done here.
+    fn restart(&mut self) -> Result<(), Failure> {
+        Err(Failure::Skipped("this stand can't restart its device"))
     }
 }
 
@@ -188,11 +188,7 @@ impl<'s> Env<'s> {
     /// # Errors
     /// It can't be, or did not come back.
     pub fn restart(&mut self) -> Result<(), Failure> {
-        match self.stand.restart() {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Failure::Skipped("this stand can't restart its device")),
-            Err(error) => Err(Failure::Failed(error)),
-        }
+        self.stand.restart()
     }
 
     /// What the stand has of a test's needs.

@@ -1,6 +1,6 @@
 //! Stands for devices outside this process.
 
-use crate::{AnyTransport, Stand};
+use crate::{AnyTransport, Failure, Stand};
 use sealnic_driver::TransportError;
 use sealnic_driver::bind::Bdf;
 use sealnic_driver::transport::vfio::VfioTransport;
@@ -17,6 +17,13 @@ impl Stand for VfioStand {
 
     fn open(&mut self) -> Result<AnyTransport, TransportError> {
         Ok(Box::new(VfioTransport::open(self.0)?))
+    }
+
+    fn restart(&mut self) -> Result<(), Failure> {
+        Err(Failure::Skipped(
+            "a function of this machine restarts with the machine; one that QEMU takes from a server does so, too, because its \
+             vfio-user-pci connects once, when the machine starts, and never again",
+        ))
     }
 }
 

@@ -11,7 +11,7 @@ use sealnic_driver::transport::model::ModelTransport;
 use sealnic_driver::transport::{Capabilities, Fired};
 use sealnic_driver::{Transport, TransportError};
 use sealnic_driver_suite::latency::table;
-use sealnic_driver_suite::{AnyTransport, Outcome, Report, Stand, run};
+use sealnic_driver_suite::{AnyTransport, Failure, Outcome, Report, Stand, run};
 use sealnic_hw_model::cycle::{CycleModel, HwConfig};
 use sealnic_hw_model::{FunctionalModel, HwModel, ModelConfig};
 use std::cell::RefCell;
@@ -75,10 +75,10 @@ impl Stand for ModelStand {
         false
     }
 
-    fn restart(&mut self) -> Result<bool, String> {
+    fn restart(&mut self) -> Result<(), Failure> {
         *self.life.borrow_mut() += 1;
         self.shared = Rc::new(RefCell::new(transport((self.make)(), self.with_dma)));
-        Ok(true)
+        Ok(())
     }
 }
 

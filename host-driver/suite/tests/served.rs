@@ -8,7 +8,7 @@
 use sealnic_driver::TransportError;
 use sealnic_driver::transport::vfio_user::VfioUserTransport;
 use sealnic_driver_suite::latency::table;
-use sealnic_driver_suite::{AnyTransport, Outcome, Stand, run};
+use sealnic_driver_suite::{AnyTransport, Failure, Outcome, Stand, run};
 use sealnic_hw_model::cycle::{CycleModel, HwConfig};
 use sealnic_hw_model::{FunctionalModel, HwModel, ModelConfig};
 use sealnic_sim::serve::function::ClientPort;
@@ -77,10 +77,10 @@ impl Stand for ServedStand {
         Ok(Box::new(VfioUserTransport::connect(&self.path)?))
     }
 
-    fn restart(&mut self) -> Result<bool, String> {
+    fn restart(&mut self) -> Result<(), Failure> {
         self.stop();
         self.start();
-        Ok(true)
+        Ok(())
     }
 }
 
