@@ -32,7 +32,9 @@ const COMMAND_ENTRIES: u16 = 32;
 /// Events taken at most by one call of [`Device::drain_events`], by the ring, and pages by the mailbox: more than any event
 /// queue holds.
 const MAX_DRAIN: usize = 1 << 18;
-const MAX_DRAIN_PAGES: u32 = 4_096;
+const MAX_DRAIN_PAGES: usize = 4_096;
+/// Events that a page of the mailbox holds at least.
+const EVENTS_A_PAGE: usize = 40;
 
 impl<T: Transport> Device<T> {
     /// Whether bulk commands go by the command ring; else they go by the mailbox.
@@ -173,11 +175,25 @@ impl<T: Transport> Device<T> {
     /// takes those.
     ///
     /// # Errors
-    /// A command failed: events already taken are lost then, as they are when the host itself fails.
+    /// A command or the ring failed, or the device made no sense, before there was an event.
     pub fn drain_events(&mut self) -> Result<Vec<Event>, Error> {
+        self.take_events(MAX_DRAIN)
+    }
+
+    /// Whether events come by a ring.
+    #[must_use]
+    pub const fn has_event_ring(&self) -> bool {
+        self.rings.events.is_some()
+    }
+
+    /// As [`Device::drain_events`], but not many more than `max`.
+    ///
+    /// # Errors
+    /// As [`Device::drain_events`].
+    pub fn take_events(&mut self, max: usize) -> Result<Vec<Event>, Error> {
         let mut events = Vec::new();
         if let Some(mut ring) = self.rings.events.take() {
-            return match ring.drain(&mut self.transport, &mut events, MAX_DRAIN) {
+            return match ring.drain(&mut self.transport, &mut events, max) {
                 Ok(()) => {
                     self.rings.events = Some(ring);
                     Ok(events)
@@ -194,8 +210,15 @@ impl<T: Transport> Device<T> {
                 }
             };
         }
-        for _ in 0..MAX_DRAIN_PAGES {
-            let page = self.call(&EventDrain { max: 40 })?;
+        for _ in 0..max.div_ceil(EVENTS_A_PAGE).min(MAX_DRAIN_PAGES) {
+            let page = match self.call(&EventDrain {
+                max: EVENTS_A_PAGE as u32,
+            }) {
+                Ok(page) => page,
+                Err(error) if events.is_empty() => return Err(error.into()),
+                // What left the device is not thrown away; the next call tells of the device's state.
+                Err(_) => break,
+            };
             let Some(items) = usize::try_from(page.count)
                 .ok()
                 .and_then(|count| page.items.get(..count))
@@ -385,6 +408,13 @@ impl<T: Transport> Device<T> {
                 .map_err(failed)
                 .ok();
         }
+    }
+
+    /// After a reset that somebody else made: as after one's own.
+    #[cfg(feature = "control")]
+    pub(crate) fn start_rings_again(&mut self) -> Result<(), Error> {
+        self.restart_rings();
+        Ok(self.unmask_interrupts()?)
     }
 
     pub(crate) fn stop_rings(&mut self) {

@@ -7,7 +7,7 @@
 //! * `rung:COMMAND:N`: after the doorbell, with the answer unread
 //! * `at:NAME:N`: where the daemon's code says [`here`]
 
-use super::owner::Board;
+use super::board::Board;
 use crate::clock::Clock;
 use crate::dma::DmaBuffer;
 use crate::transport::{Capabilities, Fired, Transport, TransportError};
@@ -97,8 +97,12 @@ pub(crate) fn after() {
 pub struct FaultBoard(pub Box<dyn Board>);
 
 impl Board for FaultBoard {
-    fn tick(&mut self, now: Duration) {
-        self.0.tick(now);
+    fn tick(&mut self, now: Duration) -> Option<Duration> {
+        self.0.tick(now)
+    }
+
+    fn polled<'b>(&'b self, polled: &mut Vec<rustix::event::PollFd<'b>>) {
+        self.0.polled(polled);
     }
 }
 

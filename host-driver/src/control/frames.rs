@@ -44,13 +44,16 @@ impl Owner {
             return;
         }
         if self.frame_followers.is_empty() {
-            let _ = self.device(OwnedDevice::disable_frame_rings);
+            let _ = self.quietly(OwnedDevice::disable_frame_rings);
             return;
         }
-        match self.device(|device| device.receive_frames(FRAMES_AT_ONCE)) {
-            Ok(packets) => packets
-                .iter()
-                .for_each(|packet| self.frame_followers.tell(&packet.into())),
+        match self.quietly(|device| device.receive_frames(FRAMES_AT_ONCE)) {
+            Ok(packets) => {
+                self.stirred |= packets.len() >= FRAMES_AT_ONCE;
+                packets
+                    .iter()
+                    .for_each(|packet| self.frame_followers.tell(&packet.into()));
+            }
             Err(error) => {
                 tracing::warn!(%error, "the exception path is closed");
                 self.frame_followers.end();

@@ -9,6 +9,8 @@
 //! * [`view`]: what can only be read, as JSON: SAs, flows, events, counters
 //! * [`text`]: names, addresses and octets as text
 //! * [`owner`]: the device's thread
+//! * [`board`]: what it waits for
+//! * `events`: the device's events
 //! * `ops`: what each request does
 //! * `follow`: whoever follows events or frames
 //! * `frames`: the exception path, for clients
@@ -19,8 +21,10 @@
 //! * [`place`]: where sockets and locks are
 //! * `line`: lines with bounds and deadlines
 
+pub mod board;
 pub mod client;
 pub mod desired;
+mod events;
 #[cfg(feature = "fault-points")]
 pub mod fault;
 pub mod flow_file;
@@ -37,8 +41,9 @@ pub mod spec;
 pub mod text;
 pub mod view;
 
+pub use board::Board;
 pub use client::{Client, ClientError};
 pub use desired::{Desired, DesiredSource, KeySource};
-pub use owner::{Board, Owner, OwnerConfig, OwnerHandle};
+pub use owner::{Owner, OwnerConfig, OwnerHandle};
 pub use protocol::{Op, PROTOCOL_VERSION};
 pub use server::{Server, ServerConfig};

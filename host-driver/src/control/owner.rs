@@ -1,9 +1,10 @@
 //! The one thread that touches the device. It carries out what it is handed, one thing after another, and in between takes events,
 //! notices resets, and opens a device again that got lost.
 
+use super::board::{Board, Wake};
 use super::desired::{Desired, DesiredSource, KeyError, ensure_keys, program, rotate};
 use super::flow_file::FlowFile;
-use super::follow::{Followers, Following};
+use super::follow::Followers;
 use super::ledger::Ledger;
 use super::protocol::{Failure, FailureKind, Rotate};
 use super::view::{DesiredView, DeviceView, EventView, FrameView, ReloadView};
@@ -13,29 +14,15 @@ use crate::error::Error;
 use crate::flow_log::{FlowLog, FlowLogConfig};
 use crate::mailbox::{MailboxConfig, MailboxError};
 use crate::reconcile::Change;
-use crate::transport::{Transport, TransportError};
-use sealnic_abi::event::{Event, EventKind};
-use sealnic_abi::mailbox::{EventDrain, Status};
+use crate::transport::{Fired, TransportError};
+use sealnic_abi::mailbox::Status;
 use sealnic_abi::object::AssociationState;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
-
-/// A way to a device that may need somebody to let its time pass.
-pub trait Board: Transport {
-    /// Called again and again with the time since the owner started. Only a model in this process has a use for it.
-    fn tick(&mut self, now: Duration) {
-        let _ = now;
-    }
-}
-
-#[cfg(feature = "vfio-user")]
-impl Board for crate::transport::vfio_user::VfioUserTransport {}
-#[cfg(feature = "vfio")]
-impl Board for crate::transport::vfio::VfioTransport {}
 
 /// A device behind any transport.
 pub type OwnedDevice = Device<Box<dyn Board>>;
@@ -52,7 +39,7 @@ pub struct OwnerConfig {
     pub ledger: Ledger,
     /// Where the flow log goes.
     pub flow_file: Option<FlowFile>,
-    /// Time between two looks at the device.
+    /// Time between two looks at a device that can't tell by itself.
     pub poll: Duration,
 }
 
@@ -82,12 +69,8 @@ type Job = Box<dyn FnOnce(&mut Owner) + Send>;
 
 /// Jobs that may wait; whoever has one more waits himself.
 const QUEUE: usize = 64;
-/// Past events that are remembered.
-const REMEMBERED: usize = 4096;
-/// Pages of events taken in one go, so that a device that never stops reporting keeps nobody waiting.
-const PAGES_AT_ONCE: usize = 64;
-/// Time between two looks at the device's generation.
-const IDENTIFY_INTERVAL: Duration = Duration::from_secs(1);
+/// Time between two looks at whether the device is still the one that was programmed: no interrupt tells that it was reset.
+const BEAT: Duration = Duration::from_secs(1);
 /// First and longest pause before a lost device is opened again.
 const REOPEN: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// Changes told in words.
@@ -97,6 +80,7 @@ const CHANGES_TOLD: usize = 50;
 #[derive(Clone)]
 pub struct OwnerHandle {
     jobs: SyncSender<Job>,
+    wake: Arc<Wake>,
     stopping: Arc<AtomicBool>,
 }
 
@@ -116,6 +100,7 @@ impl OwnerHandle {
             return Err(stopping());
         }
         self.jobs.send(job).map_err(|_| stopping())?;
+        self.wake.wake();
         result.recv().map_err(|_| stopping())
     }
 
@@ -148,11 +133,12 @@ impl OwnerThread {
     /// Lets clients know that the end is near: nothing new is begun.
     pub fn announce_stop(&self) {
         self.handle.stopping.store(true, Ordering::Release);
+        self.handle.wake.wake();
     }
 
     /// Stops: jobs that wait are not begun, the flow log is brought up to date. The device goes on as programmed.
     pub fn stop(self) {
-        self.handle.stopping.store(true, Ordering::Release);
+        self.announce_stop();
         drop(self.handle);
         let _ = self.thread.join();
     }
@@ -171,15 +157,24 @@ pub struct Owner {
     generation: u64,
     desired: Option<Desired>,
     problem: Option<String>,
-    next_identify: Instant,
+    /// Interrupts tell of events and frames.
+    pub(super) listens: bool,
+    /// An interrupt may have gone unseen: the device was spoken to, or has more to say than goes at once.
+    pub(super) stirred: bool,
+    next_beat: Instant,
+    /// For a device that can't tell by itself.
+    next_poll: Instant,
+    /// For a device whose time somebody has to let pass.
+    next_tick: Option<Instant>,
     /// Nanoseconds since 1970 at device time zero.
-    epoch_ns: u64,
-    device_ns: u64,
-    flow_log: FlowLog,
-    flow_errors: u64,
-    events: u64,
-    recent: VecDeque<EventView>,
-    followers: Followers<EventView>,
+    pub(super) epoch_ns: u64,
+    /// Device time as it was last told, and when that was.
+    device_time: (u64, Instant),
+    pub(super) flow_log: FlowLog,
+    pub(super) flow_errors: u64,
+    pub(super) events: u64,
+    pub(super) recent: VecDeque<EventView>,
+    pub(super) followers: Followers<EventView>,
     pub(super) frame_followers: Followers<FrameView>,
 }
 
@@ -194,12 +189,14 @@ impl Owner {
         let stopping = Arc::new(AtomicBool::new(false));
         let (begun, outcome) = mpsc::sync_channel(1);
         let stop = Arc::clone(&stopping);
+        let wake = Arc::new(Wake::new().map_err(StartError::Thread)?);
+        let woken = Arc::clone(&wake);
         let thread = std::thread::Builder::new()
             .name("device".to_owned())
             .spawn(move || match Self::begin(config) {
                 Ok(mut owner) => {
                     if begun.send(Ok(())).is_ok() {
-                        owner.work(&waiting, &stop);
+                        owner.work(&waiting, &woken, &stop);
                         owner.close();
                     }
                 }
@@ -210,7 +207,7 @@ impl Owner {
             .map_err(StartError::Thread)?;
         outcome.recv().unwrap_or(Err(StartError::Died))?;
         Ok(OwnerThread {
-            handle: OwnerHandle { jobs, stopping },
+            handle: OwnerHandle { jobs, wake, stopping },
             thread,
         })
     }
@@ -228,9 +225,13 @@ impl Owner {
             generation: 0,
             desired,
             problem: None,
-            next_identify: now,
+            listens: false,
+            stirred: false,
+            next_beat: now,
+            next_poll: now,
+            next_tick: None,
             epoch_ns: 0,
-            device_ns: 0,
+            device_time: (0, now),
             flow_log: FlowLog::new(FlowLogConfig::default(), &[]),
             flow_errors: 0,
             events: 0,
@@ -246,20 +247,40 @@ impl Owner {
         Ok(owner)
     }
 
-    fn work(&mut self, waiting: &Receiver<Job>, stop: &AtomicBool) {
-        let mut next_look = Instant::now();
+    fn work(&mut self, waiting: &Receiver<Job>, wake: &Wake, stop: &AtomicBool) {
         while !stop.load(Ordering::Acquire) {
-            let now = Instant::now();
-            if now >= next_look {
-                self.look();
-                next_look = Instant::now() + self.config.poll;
-            }
-            match waiting.recv_timeout(next_look.saturating_duration_since(now)) {
-                Ok(job) => job(self),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+            self.look();
+            let board = self.device.as_ref().map(|device| &*device.transport);
+            wake.wait(board, self.until_due());
+            // Those that come meanwhile wake again.
+            for _ in 0..QUEUE {
+                match waiting.try_recv() {
+                    Ok(job) => job(self),
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return,
+                }
+                if stop.load(Ordering::Acquire) {
+                    return;
+                }
             }
         }
+    }
+
+    /// Time until there is something to do without anybody's word.
+    fn until_due(&self) -> Duration {
+        if self.device.is_some() && self.stirred {
+            return Duration::ZERO;
+        }
+        let due = match self.device {
+            None => self.reopen.0,
+            Some(_) if self.listens => self.next_beat,
+            Some(_) => self.next_beat.min(self.next_poll),
+        };
+        let due = self
+            .next_tick
+            .filter(|_| self.device.is_some())
+            .map_or(due, |tick| tick.min(due));
+        due.saturating_duration_since(Instant::now())
     }
 
     /// Opens the device and finds out who it is.
@@ -274,12 +295,13 @@ impl Owner {
             other => other,
         }?;
         let identity = *device.identity();
-        self.device_ns = identity.time_ns;
+        self.device_time = (identity.time_ns, Instant::now());
         let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
         let now_ns = u64::try_from(since_1970.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX);
         self.epoch_ns = now_ns.saturating_sub(identity.time_ns);
         self.generation = identity.generation;
         self.device = Some(device);
+        self.listen();
         self.restart_flow_log();
         Ok(())
     }
@@ -317,6 +339,13 @@ impl Owner {
 
     /// Does something with the device, and notices when it is lost.
     pub(super) fn device<R>(&mut self, act: impl FnOnce(&mut OwnedDevice) -> Result<R, Error>) -> Result<R, Failure> {
+        // Commands wait for interrupts, too, and see those of events.
+        self.stirred = true;
+        self.quietly(act)
+    }
+
+    /// As [`device`](Self::device), for what waits for no interrupt.
+    pub(super) fn quietly<R>(&mut self, act: impl FnOnce(&mut OwnedDevice) -> Result<R, Error>) -> Result<R, Failure> {
         let Some(device) = &mut self.device else {
             return Err(Failure::new(
                 FailureKind::Unreachable,
@@ -345,31 +374,76 @@ impl Owner {
         self.reopen = (Instant::now() + REOPEN.0, REOPEN.0);
     }
 
-    /// One look at the device: time, events, generation; or an attempt to reach it again.
+    /// One look at the device: time, events, frames, generation; or an attempt to reach it again.
     fn look(&mut self) {
         let now = Instant::now();
-        if self.device.is_none() {
+        let Some(device) = &mut self.device else {
             if now >= self.reopen.0 {
                 self.try_again();
             }
             return;
+        };
+        let due = device.transport_mut().tick(self.started.elapsed());
+        self.next_tick = due.map(|due| now + due);
+        let fired = if self.listens {
+            self.quietly(|device| device.wait_for_interrupt(Duration::ZERO))
+        } else {
+            Ok(Fired::NONE)
+        };
+        let beats = now >= self.next_beat;
+        let stirred = std::mem::take(&mut self.stirred);
+        let told = self.listens && (stirred || fired.is_ok_and(|fired| !fired.is_empty()));
+        let polls = !self.listens && now >= self.next_poll;
+        if polls {
+            self.next_poll = now + self.config.poll;
         }
-        if let Some(device) = &mut self.device {
-            device.transport_mut().tick(self.started.elapsed());
+        // An interrupt that got lost costs no more than a beat.
+        if polls || beats || told {
+            self.take_events();
+            self.take_frames();
         }
-        self.take_events();
-        self.take_frames();
-        if now >= self.next_identify {
-            self.next_identify = now + IDENTIFY_INTERVAL;
-            if let Ok(identity) = self.device(OwnedDevice::identify) {
-                self.device_ns = identity.time_ns;
-                if identity.generation != self.generation {
-                    tracing::warn!("the device was reset by somebody else; programming it again");
-                    self.after_reset();
-                }
-            }
-            let closed = self.flow_log.take_closed(self.device_ns);
+        if beats {
+            self.next_beat = now + BEAT;
+            self.check_generation();
+            let closed = self.flow_log.take_closed(self.device_now());
             self.write_records(&closed);
+        }
+    }
+
+    /// Finds out whether the device is still the one that was programmed, without asking where it has shown that it is.
+    fn check_generation(&mut self) {
+        // A reset stops the event ring, and that was seen when events were taken.
+        if self.listens && self.device.as_ref().is_some_and(OwnedDevice::has_event_ring) {
+            return;
+        }
+        let Ok(identity) = self.device(OwnedDevice::identify) else {
+            return;
+        };
+        self.device_time = (identity.time_ns, Instant::now());
+        let was_reset = identity.generation != self.generation;
+        if was_reset && self.device(OwnedDevice::start_rings_again).is_err() {
+            return;
+        }
+        if was_reset || self.listens {
+            self.listen();
+        }
+        if was_reset {
+            tracing::warn!("the device was reset by somebody else; programming it again");
+            self.after_reset();
+        }
+    }
+
+    /// Device time, a beat late: what the device reported until then is here.
+    fn device_now(&self) -> u64 {
+        let (told, at) = self.device_time;
+        let since = at.elapsed().saturating_sub(BEAT).as_nanos();
+        told.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+    }
+
+    /// The device's time as it stands in something it reported.
+    pub(super) fn note_time(&mut self, time_ns: u64) {
+        if time_ns > self.device_time.0 {
+            self.device_time = (time_ns, Instant::now());
         }
     }
 
@@ -389,71 +463,6 @@ impl Owner {
                 self.lost_because = error.to_string();
             }
         }
-    }
-
-    fn take_events(&mut self) {
-        // One register tells whether it is worth asking.
-        let Ok(true) = self.device(|device| Ok(device.interrupt_causes()?.events_pending)) else {
-            return;
-        };
-        for _ in 0..PAGES_AT_ONCE {
-            let Ok((events, left)) = self.device(|device| {
-                let page = device.call(&EventDrain { max: 40 })?;
-                let count = usize::try_from(page.count).ok();
-                let events: Option<Vec<Event>> = count.and_then(|count| page.items.get(..count)).map(<[Event]>::to_vec);
-                events.map(|events| (events, page.left)).ok_or(Error::Misbehaving {
-                    what: "an event page counts more events than it has room for",
-                })
-            }) else {
-                return;
-            };
-            for event in &events {
-                self.take_event(event);
-            }
-            if left == 0 || events.is_empty() {
-                return;
-            }
-        }
-    }
-
-    fn take_event(&mut self, event: &Event) {
-        self.events += 1;
-        self.device_ns = self.device_ns.max(event.time_ns);
-        if let Err(error) = self.flow_log.push(event) {
-            self.flow_errors += 1;
-            // A device that makes no sense must not fill the disk by way of our log.
-            if self.flow_errors.is_power_of_two() {
-                tracing::warn!(%error, so_far = self.flow_errors, "an event is not in the flow log");
-            }
-        }
-        match EventKind::try_from(event.kind) {
-            Ok(EventKind::SaSoftLimit) => {
-                tracing::warn!(
-                    sa = event.subject,
-                    "the SA will soon reach its limit; rotate its association at both ends"
-                );
-            }
-            Ok(EventKind::SaHardLimit) => {
-                tracing::error!(
-                    sa = event.subject,
-                    "the SA is dead: it reached its limit; rotate its association at both ends"
-                );
-            }
-            _ => {}
-        }
-        let view = EventView::new(event, self.epoch_ns);
-        self.followers.tell(&view);
-        if self.recent.len() >= REMEMBERED {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(view);
-    }
-
-    /// The last events, and those to come when `follow` is set.
-    pub(super) fn log(&mut self, last: usize, follow: bool) -> (Vec<EventView>, Option<Following<EventView>>) {
-        let skipped = self.recent.len().saturating_sub(last);
-        let past = self.recent.iter().skip(skipped).cloned().collect();
-        (past, follow.then(|| self.followers.add()))
     }
 
     /// Programs the desired state, if there is one, keeping what went wrong for whoever asks.

@@ -50,6 +50,8 @@ impl EventRing {
                 self.number += 1;
                 self.untold += 1;
                 events.push(entry.event);
+                #[cfg(feature = "fault-points")]
+                crate::control::fault::here("event-read");
                 // Early enough that the device never waits for a whole ring.
                 if self.untold >= self.core.entries() / 2 {
                     self.tell(transport)?;
@@ -76,6 +78,8 @@ impl EventRing {
     fn tell<T: Transport + ?Sized>(&mut self, transport: &mut T) -> Result<(), RingError> {
         self.core.doorbell(transport)?;
         self.untold = 0;
+        #[cfg(feature = "fault-points")]
+        crate::control::fault::here("events-told");
         Ok(())
     }
 

@@ -27,6 +27,15 @@ impl Vectors {
         self.0.iter().map(AsFd::as_fd)
     }
 
+    /// Adds what becomes readable when one fires, and, where there are any, what tells that `peer` hung up.
+    #[cfg(feature = "control")]
+    pub(super) fn polled<'v>(&'v self, peer: Option<BorrowedFd<'v>>, polled: &mut Vec<PollFd<'v>>) {
+        polled.extend(self.0.iter().map(|fd| PollFd::new(fd, PollFlags::IN)));
+        if !self.0.is_empty() {
+            polled.extend(peer.map(|peer| PollFd::from_borrowed_fd(peer, PollFlags::RDHUP)));
+        }
+    }
+
     /// Waits until one fires, at most `at_most`. `peer`, when given, ends the wait with an error when it hangs up.
     pub(super) fn wait(&self, at_most: Duration, peer: Option<BorrowedFd<'_>>) -> io::Result<Fired> {
         let mut polled: Vec<_> = self.0.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();

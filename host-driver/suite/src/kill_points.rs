@@ -86,8 +86,8 @@ const fn at(name: &'static str, ask: Option<Ask>) -> TrafficPoint {
 /// Points in traffic.
 pub const TRAFFIC: [TrafficPoint; 10] = [
     at("rung:SaActivate:1", None),
-    at("before:EventDrain:1", None),
-    at("rung:EventDrain:1", None),
+    at("at:event-read:1", None),
+    at("at:events-told:1", None),
     at("rung:Counters:1", Some(Ask::Stats)),
     at("rung:FlowFlush:1", Some(Ask::FlushFlows)),
     at("half:FlowList:1", Some(Ask::ListFlows)),

@@ -8,10 +8,11 @@ use std::time::Duration;
 use sealnic_driver::bind::Bdf;
 use sealnic_driver::clock::Clock;
 use sealnic_driver::control::Board;
-use sealnic_driver::transport::Fired;
+use sealnic_driver::dma::{ArenaConfig, DmaBuffer};
 use sealnic_driver::transport::model::ModelTransport;
 use sealnic_driver::transport::vfio::VfioTransport;
 use sealnic_driver::transport::vfio_user::VfioUserTransport;
+use sealnic_driver::transport::{Capabilities, Fired};
 use sealnic_driver::{Error, Transport, TransportError};
 use sealnic_hw_model::cycle::{CycleModel, HwConfig};
 use sealnic_hw_model::{FunctionalModel, HwModel, ModelConfig};
@@ -111,7 +112,7 @@ struct InProcess {
 impl InProcess {
     fn new(model: Box<dyn HwModel>) -> Self {
         Self {
-            transport: ModelTransport::new(model),
+            transport: ModelTransport::with_dma(model, ArenaConfig::default()),
             next_advance: Duration::ZERO,
         }
     }
@@ -121,14 +122,14 @@ impl InProcess {
 const ADVANCE_INTERVAL: Duration = Duration::from_millis(250);
 
 impl Board for InProcess {
-    fn tick(&mut self, now: Duration) {
-        if now < self.next_advance {
-            return;
+    fn tick(&mut self, now: Duration) -> Option<Duration> {
+        if now >= self.next_advance {
+            self.next_advance = now + ADVANCE_INTERVAL;
+            let model = self.transport.model_mut();
+            model.advance(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
+            while model.collect().is_some() {}
         }
-        self.next_advance = now + ADVANCE_INTERVAL;
-        let model = self.transport.model_mut();
-        model.advance(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX));
-        while model.collect().is_some() {}
+        Some(self.next_advance - now)
     }
 }
 
@@ -141,8 +142,28 @@ impl Transport for InProcess {
         self.transport.write32(offset, value)
     }
 
+    fn capabilities(&self) -> Capabilities {
+        self.transport.capabilities()
+    }
+
+    fn dma_alloc(&mut self, len: usize) -> Result<DmaBuffer, TransportError> {
+        self.transport.dma_alloc(len)
+    }
+
+    fn enable_interrupts(&mut self, vectors: u16) -> Result<(), TransportError> {
+        self.transport.enable_interrupts(vectors)
+    }
+
     fn wait(&mut self, at_most: Duration, clock: &mut dyn Clock) -> Result<Fired, TransportError> {
         self.transport.wait(at_most, clock)
+    }
+
+    fn reset(&mut self) -> Result<(), TransportError> {
+        self.transport.reset()
+    }
+
+    fn set_bus_master(&mut self, allowed: bool) -> Result<(), TransportError> {
+        self.transport.set_bus_master(allowed)
     }
 }
 

@@ -66,7 +66,7 @@ pub(crate) struct Args {
     /// Flow-log files that are kept besides the one being written.
     #[arg(long, value_name = "COUNT", default_value_t = 8, requires = "flow_log", value_parser = clap::value_parser!(u32).range(0..=1000))]
     flow_log_keep: u32,
-    /// Time between two looks at the device, in milliseconds.
+    /// Time between two looks at a device that can't interrupt, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     poll: u64,
 }

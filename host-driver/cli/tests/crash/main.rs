@@ -14,6 +14,7 @@
 #[allow(dead_code, reason = "shared with the tests of the daemon")]
 #[path = "../daemon/harness.rs"]
 mod harness;
+#[allow(dead_code, reason = "shared with the tests of the daemon")]
 mod nic;
 #[allow(dead_code, reason = "shared with the tests of the daemon")]
 mod rig;

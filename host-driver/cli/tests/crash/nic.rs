@@ -17,6 +17,7 @@ struct Queues {
     to_nic: VecDeque<Vec<u8>>,
     from_nic: Vec<Vec<u8>>,
     reset: bool,
+    reads: u64,
 }
 
 impl Vm {
@@ -27,6 +28,11 @@ impl Vm {
     /// Has the NIC reset itself when its time next passes.
     pub(crate) fn reset_nic(&self) {
         self.0.lock().unwrap().reset = true;
+    }
+
+    /// Registers that the NIC's host has read so far.
+    pub(crate) fn register_reads(&self) -> u64 {
+        self.0.lock().unwrap().reads
     }
 
     pub(crate) fn has_received(&self, frame: &[u8]) -> bool {
@@ -41,6 +47,7 @@ struct Tapped {
 
 impl HwModel for Tapped {
     fn read32(&mut self, offset: u32) -> u32 {
+        self.vm.0.lock().unwrap().reads += 1;
         self.model.read32(offset)
     }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 #[test]
 fn flows_and_events_are_shown_and_end_in_the_flow_log() {
@@ -192,4 +192,37 @@ fn the_host_stands_in_for_a_vm_by_way_of_its_daemon() {
         (&stats["counters"]["WireClear"], &stats["balanced"]),
         (&0.into(), &true.into())
     );
+}
+
+#[test]
+fn interrupts_tell_of_events_and_a_device_with_nothing_to_say_is_left_alone() {
+    let rig = Rig::new(RunNumber::new(106));
+    let _peer = rig.daemon(1, None).unwrap();
+    // Polling would find each event after seconds.
+    let daemon = rig.daemon_with(0, &["--poll", "10000"]);
+    let mut follower = daemon.connect();
+    follower.send(b"{\"v\":1,\"op\":\"log\",\"args\":{\"last\":0,\"follow\":true}}\n");
+    let mut expect = |kind: &str| {
+        let is_it = |event: &Value| event["kind"] == kind;
+        while !follower.line().unwrap()["more"].as_array().unwrap().iter().any(is_it) {}
+    };
+    let mut waited = Duration::ZERO;
+    for _ in 0..8 {
+        rig.vm(0).send(rig.frame(0));
+        let sent = Instant::now();
+        expect("FlowBegin");
+        waited += sent.elapsed();
+        daemon.ok(&["flow", "flush"]);
+        expect("FlowEnd");
+    }
+    // A look a second, which there is in any case, would take eight.
+    assert!(waited < Duration::from_secs(5), "eight events took {waited:?}");
+
+    // Once it has said all of that.
+    std::thread::sleep(Duration::from_millis(300));
+    let before = rig.vm(0).register_reads();
+    std::thread::sleep(Duration::from_secs(3));
+    let reads = rig.vm(0).register_reads() - before;
+    // The event ring's status and index, once a second.
+    assert!(reads <= 8, "{reads} registers were read in three idle seconds");
 }

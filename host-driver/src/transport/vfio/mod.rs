@@ -116,6 +116,13 @@ impl VfioTransport {
     }
 }
 
+#[cfg(feature = "control")]
+impl crate::control::Board for VfioTransport {
+    fn polled<'b>(&'b self, polled: &mut Vec<rustix::event::PollFd<'b>>) {
+        self.vectors.polled(None, polled);
+    }
+}
+
 impl Transport for VfioTransport {
     fn read32(&mut self, offset: u32) -> Result<u32, TransportError> {
         self.bar.read32(offset).ok_or(TransportError::OutOfRange { offset })

@@ -204,6 +204,13 @@ impl VfioUserTransport {
     }
 }
 
+#[cfg(feature = "control")]
+impl crate::control::Board for VfioUserTransport {
+    fn polled<'b>(&'b self, polled: &mut Vec<rustix::event::PollFd<'b>>) {
+        self.vectors.polled(Some(self.connection.descriptor()), polled);
+    }
+}
+
 impl Transport for VfioUserTransport {
     fn read32(&mut self, offset: u32) -> Result<u32, TransportError> {
         self.check_offset(offset)?;

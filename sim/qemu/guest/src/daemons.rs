@@ -247,7 +247,7 @@ impl Daemons {
             }));
         };
         daemon.socket = socket.into();
-        daemon.follow()?;
+        daemon.follow();
         Ok(Ok(daemon))
     }
 
@@ -331,8 +331,11 @@ impl Daemon {
     }
 
     /// Takes the frames for the VM from here on.
-    fn follow(&mut self) -> Outcome<()> {
-        let mut client = self.client()?;
+    fn follow(&mut self) {
+        // One that was killed meanwhile has no frames, and whoever asks it for something learns of it.
+        let Ok(mut client) = self.client() else {
+            return;
+        };
         let (sender, arrivals) = mpsc::channel();
         let (ready, begun) = mpsc::channel();
         // It ends with the daemon, or when nobody wants its frames.
@@ -346,10 +349,8 @@ impl Daemon {
                 Ok(())
             })
         });
-        // A daemon may be killed before that: whoever asks it for something learns of it.
         let _ = begun.recv_timeout(LIMIT);
         self.arrivals = Some(arrivals);
-        Ok(())
     }
 
     fn expect_arrival(&self, frame: &[u8], port: u16) -> Outcome<()> {
