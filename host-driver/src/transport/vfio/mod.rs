@@ -1,10 +1,9 @@
-//! The transport to a PCI function through the kernel's VFIO: container and group, BAR0 mapped, DMA through the IOMMU,
-//! MSI-X as event descriptors.
+//! The transport to a PCI function through the kernel's VFIO: BAR0 mapped, DMA through the IOMMU, MSI-X as event descriptors.
 //!
-//! The kernel resets the function when it is opened and when it is closed; keys don't survive its owner. The device file
-//! interface (iommufd) is not used: Debian's kernels don't have it.
+//! The kernel resets the function when it is opened and when it is closed; keys don't survive its owner.
 
 mod mmio;
+mod open;
 mod sys;
 
 use super::pci::{BAR0_REGION, CONFIG_REGION, ConfigSpace, MSIX_IRQ, check_identity, set_command};
@@ -21,7 +20,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::Duration;
 use sys::DmaMapping;
-use vfio_ioctls::{VfioContainer, VfioDevice, VfioError};
+use vfio_ioctls::{VfioDevice, VfioError};
 
 /// A PCI function that this process owns.
 pub struct VfioTransport {
@@ -74,9 +73,7 @@ impl VfioTransport {
                 hint: "bind it to vfio-pci first (sealnic device bind BDF)",
             });
         }
-        let open = |error| open_error(&what, error);
-        let container = Arc::new(VfioContainer::new(None).map_err(open)?);
-        let device = VfioDevice::new(&bus.device_path(bdf), container.clone(), false).map_err(open)?;
+        let (device, space) = open::open(&what, &bus.device_path(bdf))?;
         let operation = |operation| move |source| TransportError::Operation { operation, source };
         let file = sys::file(&device).map_err(operation("duplicating the device's descriptor"))?;
         let mut config = ConfigFile {
@@ -92,7 +89,7 @@ impl VfioTransport {
             .map_err(operation("mapping BAR0"))?;
         let memory = Arc::new(MappedMemory::new(arena.len, arena.huge_pages)?);
         let mapping =
-            DmaMapping::new(container, memory.clone(), arena.iova).map_err(|error| TransportError::Operation {
+            DmaMapping::new(space, memory.clone(), arena.iova).map_err(|error| TransportError::Operation {
                 operation: "mapping memory for DMA (locked memory may be too little: ulimit -l)",
                 source: io::Error::other(error),
             })?;
@@ -230,32 +227,4 @@ impl ConfigSpace for ConfigFile {
                 source,
             })
     }
-}
-
-/// What to tell of a function that can't be opened.
-fn open_error(what: &str, error: VfioError) -> TransportError {
-    let what = what.to_owned();
-    let (source, hint) = match error {
-        VfioError::OpenGroup(source, _) if source.raw_os_error() == Some(rustix::io::Errno::BUSY.raw_os_error()) => {
-            return TransportError::InUse { what };
-        }
-        VfioError::OpenGroup(source, _) if source.kind() == io::ErrorKind::PermissionDenied => (
-            source,
-            "give this user the right to read and write its group's file in /dev/vfio (chown, or a udev rule)",
-        ),
-        VfioError::OpenContainer(source) if source.kind() == io::ErrorKind::NotFound => {
-            (source, "load the kernel's VFIO (modprobe vfio-pci)")
-        }
-        VfioError::OpenContainer(source) => (source, "give this user the right to read and write /dev/vfio/vfio"),
-        error @ VfioError::GroupViable => (
-            io::Error::other(error),
-            "its IOMMU group has devices that belong to other drivers; bind those to vfio-pci, too (sealnic device bind names them)",
-        ),
-        error @ VfioError::ContainerSetIOMMU(_) => (
-            io::Error::other(error),
-            "the IOMMU can't remap interrupts, or isn't on: boot with intel_iommu=on (AMD: amd_iommu=on)",
-        ),
-        error => (io::Error::other(error), "check the kernel's log"),
-    };
-    TransportError::Open { what, source, hint }
 }

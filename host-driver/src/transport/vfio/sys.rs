@@ -8,36 +8,32 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd};
 use std::sync::Arc;
-use vfio_ioctls::{VfioContainer, VfioDevice, VfioError};
+use vfio_ioctls::{VfioDevice, VfioError, VfioOps};
 use vmm_sys_util::eventfd::EventFd;
 
 /// `VFIO_DEVICE_RESET`: `_IO(VFIO_TYPE, VFIO_BASE + 11)` of `linux/vfio.h`.
 const DEVICE_RESET: rustix::ioctl::Opcode = opcode::none(b';', 111);
 
-/// A mapping for the device; it is taken back when this is dropped. Holds memory and container for as long.
+/// A mapping for the device; it is taken back when this is dropped. Holds the memory and the device's address space for as long.
 pub(super) struct DmaMapping {
     memory: Arc<MappedMemory>,
-    container: Arc<VfioContainer>,
+    space: Arc<dyn VfioOps>,
     iova: u64,
 }
 
 impl DmaMapping {
-    pub(super) fn new(container: Arc<VfioContainer>, memory: Arc<MappedMemory>, iova: u64) -> Result<Self, VfioError> {
-        // SAFETY: until it is unmapped, by `drop` or with the container, the memory stays mapped here, because `self` holds
+    pub(super) fn new(space: Arc<dyn VfioOps>, memory: Arc<MappedMemory>, iova: u64) -> Result<Self, VfioError> {
+        // SAFETY: until it is unmapped, by `drop` or with the address space, the memory stays mapped here, because `self` holds
         // it; and `MappedMemory` accesses it by atomic operations on raw pointers only.
-        unsafe { container.vfio_dma_map(iova, memory.len(), memory.address())? };
-        Ok(Self {
-            memory,
-            container,
-            iova,
-        })
+        unsafe { space.vfio_dma_map(iova, memory.len(), memory.address())? };
+        Ok(Self { memory, space, iova })
     }
 }
 
 impl Drop for DmaMapping {
     fn drop(&mut self) {
-        if let Err(error) = self.container.vfio_dma_unmap(self.iova, self.memory.len()) {
-            tracing::error!(%error, "DMA memory could not be unmapped; it is with the container");
+        if let Err(error) = self.space.vfio_dma_unmap(self.iova, self.memory.len()) {
+            tracing::error!(%error, "DMA memory could not be unmapped; it is when the device is closed");
         }
     }
 }
