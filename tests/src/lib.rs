@@ -10,6 +10,7 @@
 //! * [`outer`]: datagrams of the underlay, read with an independent library
 //! * [`pf`]: devices as PCIe functions, and hosts that drive their rings
 //! * [`timed`]: the cycle model under load
+//! * [`replayed`]: cycle models that are replayed on the functional one
 //! * [`random`]: repeatable random values
 #![allow(
     clippy::unwrap_used,
@@ -25,6 +26,7 @@ pub mod frames;
 pub mod outer;
 pub mod pf;
 pub mod random;
+pub mod replayed;
 pub mod setup;
 pub mod timed;
 

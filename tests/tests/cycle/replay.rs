@@ -5,28 +5,18 @@ use sealnic_abi::DropReason;
 use sealnic_abi::event::{HostFrame, HostFrameKind};
 use sealnic_abi::mailbox::{Opcode, VnetList};
 use sealnic_abi::object::Port;
-use sealnic_abi::registers::offsets::counter_snapshot;
-use sealnic_abi::registers::{Register, Window};
+use sealnic_abi::registers::Register;
 use sealnic_abi::ring::Ring;
 use sealnic_hw_model::cycle::{CycleModel, HwConfig, UnitKind};
 use sealnic_hw_model::middleware::Impairments;
 use sealnic_hw_model::pci::Permissions;
 use sealnic_hw_model::{Edge, HwModel, ModelConfig, Offload, Segmentation, Verdict};
 use sealnic_tests::pf::{HostRing, IOVA, MEMORY, bed_of};
+use sealnic_tests::replayed::counters;
 use sealnic_tests::timed::{LoadBed, Seen, Timed, functional};
 use sealnic_tests::{Random, Setup, TestBed};
 use std::sync::Arc;
 use zerocopy::IntoBytes;
-
-/// All counters, by the registers.
-fn counters(model: &mut dyn HwModel) -> Vec<u32> {
-    model.write32(Register::CounterSnapshot.offset(), counter_snapshot::LATCH_MASK);
-    let window = Window::Counters;
-    (0..window.byte_len())
-        .step_by(4)
-        .map(|offset| model.read32(window.offset() + offset))
-        .collect()
-}
 
 /// Cycle models of this hardware that record what they do, and what each was made with.
 fn recording(hardware: &HwConfig, setup: &Setup) -> (Vec<ModelConfig>, Vec<Timed>) {
