@@ -39,7 +39,8 @@ impl Host {
         self as u8 + 1
     }
 
-    const fn other(self) -> Self {
+    /// The host at the other end.
+    pub(crate) const fn other(self) -> Self {
         match self {
             Self::A => Self::B,
             Self::B => Self::A,

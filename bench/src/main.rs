@@ -1,4 +1,4 @@
-//! What SealNIC costs on one core: a record beside other libraries, a packet's whole path, a frame through two models.
+//! What SealNIC costs on one core: a record beside other libraries, a packet's whole path, a frame and a cycle of the models.
 //!
 //! ```text
 //! sealnic-bench [--quick] [--only records|paths|model] [--flows N] [--json FILE]
@@ -12,7 +12,7 @@
 //! - `machine`: what the figures are of
 //! - `contenders`, `records`: seal and open per record
 //! - `device`, `paths`: the pipeline
-//! - `model`: the functional model
+//! - `model`: the functional and the cycle model
 
 mod contenders;
 mod device;

@@ -29,7 +29,7 @@ const POOL: usize = 64;
 const STRIDE: usize = 2_112;
 
 /// Octets of the VM's Ethernet, IPv4 and UDP headers.
-const INNER_HEADERS: usize = 42;
+pub(crate) const INNER_HEADERS: usize = 42;
 
 /// Octets of the outer Ethernet, IPv4 and UDP headers.
 const OUTER_HEADERS: usize = 42;
@@ -42,17 +42,17 @@ const VXLAN: usize = 8;
 
 const CONTENT_TYPE: u8 = 23;
 
-/// Headers of a flow's frames.
-pub(crate) fn inner_headers(octets: usize, flow: u32) -> [u8; INNER_HEADERS] {
+/// Headers of the frames of a flow from one VM to the other.
+pub(crate) fn inner_headers(from: Host, octets: usize, flow: u32) -> [u8; INNER_HEADERS] {
     let mut headers = [0; INNER_HEADERS];
     let ip_len = octets - 14;
-    headers[..6].copy_from_slice(&Host::B.vm_mac());
-    headers[6..12].copy_from_slice(&Host::A.vm_mac());
+    headers[..6].copy_from_slice(&from.other().vm_mac());
+    headers[6..12].copy_from_slice(&from.vm_mac());
     headers[12..16].copy_from_slice(&[8, 0, 0x45, 0]);
     headers[16..18].copy_from_slice(&(ip_len as u16).to_be_bytes());
     headers[20..24].copy_from_slice(&[0x40, 0, 64, 17]);
-    headers[26..30].copy_from_slice(&Host::A.ca().octets());
-    headers[30..34].copy_from_slice(&Host::B.ca().octets());
+    headers[26..30].copy_from_slice(&from.ca().octets());
+    headers[30..34].copy_from_slice(&from.other().ca().octets());
     headers[38..40].copy_from_slice(&(ip_len as u16 - 20).to_be_bytes());
     set_flow(&mut headers, flow);
     headers
@@ -208,7 +208,7 @@ impl Bench {
 
     /// Frames from the VM, each one written to its buffer and sent.
     fn egress(&mut self, octets: usize, packets: usize) -> Result<Duration> {
-        let headers = inner_headers(octets, 0);
+        let headers = inner_headers(Host::A, octets, 0);
         let (mut good, mut out) = (0, Unexpected::default());
         let Self {
             nic,
@@ -232,7 +232,7 @@ impl Bench {
 
     /// As `egress`, in bursts.
     fn egress_burst(&mut self, octets: usize, packets: usize) -> Result<Duration> {
-        let headers = inner_headers(octets, 0);
+        let headers = inner_headers(Host::A, octets, 0);
         let (mut good, mut out) = (0, Unexpected::default());
         let Self {
             nic,
@@ -258,7 +258,7 @@ impl Bench {
 
     /// The same writing, and seal alone.
     fn seal(&mut self, octets: usize, packets: usize) -> Result<Duration> {
-        let headers = inner_headers(octets, 0);
+        let headers = inner_headers(Host::A, octets, 0);
         let (start, end) = self.cipher.record(octets);
         let mut good = 0;
         let Self {
@@ -337,7 +337,7 @@ impl Bench {
 
     /// The same records opened and committed, without the pipeline.
     fn open(&mut self, octets: usize, packets: usize) -> Result<Duration> {
-        let headers = inner_headers(octets, 0);
+        let headers = inner_headers(Host::A, octets, 0);
         let (start, end) = self.cipher.record(octets);
         let (mut good, mut time) = (0, Duration::ZERO);
         let Self {
@@ -381,7 +381,7 @@ impl Sender {
     fn new(octets: usize, first_seq: u64) -> Result<Self> {
         let write = write_state(Host::A, first_seq)?;
         let (mut nic, mut pool) = (pipeline(Host::A, 1)?, Pool::new());
-        let buffer = restore(pool.buffer(0), &inner_headers(octets, 0), 0);
+        let buffer = restore(pool.buffer(0), &inner_headers(Host::A, octets, 0), 0);
         let mut frame = Frame::new(buffer, HEADROOM, HEADROOM + octets).unwrap_or_default();
         let verdict = nic.from_vf(1, 0, Offload::default(), &mut frame, &mut Unexpected::default());
         ensure!(verdict == Verdict::WireSealed, "the sender's verdict is {verdict:?}");
@@ -396,7 +396,7 @@ impl Sender {
 
     /// Fills the pool with datagrams of the next flows; returns where in its buffer each lies.
     fn fill(&mut self, pool: &mut Pool, order: &mut Order) -> Result<(usize, usize)> {
-        let headers = inner_headers(self.octets, 0);
+        let headers = inner_headers(Host::A, self.octets, 0);
         let record = HEADROOM - VXLAN - self.write.header_len();
         let end = HEADROOM + self.octets + self.write.trailer_len();
         for n in 0..POOL {

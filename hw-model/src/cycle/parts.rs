@@ -240,15 +240,18 @@ impl Cache {
         let tag = line.wrapping_add(1).max(1);
         if let Some(at) = places.iter().position(|place| place.tag == tag) {
             self.hits += 1;
-            places[..=at].rotate_right(1);
-            places[0].is_dirty |= is_write;
-            return places[0].ready.max(now + self.hit_cycles);
+            let mut hit = places[at];
+            hit.is_dirty |= is_write;
+            places.copy_within(..at, 1);
+            places[0] = hit;
+            return hit.ready.max(now + self.hit_cycles);
         }
-        places.rotate_right(1);
+        let oldest = places[self.ways - 1];
+        places.copy_within(..self.ways - 1, 1);
         let asked = now + self.hit_cycles;
-        if places[0].tag != 0 && places[0].is_dirty {
+        if oldest.tag != 0 && oldest.is_dirty {
             // Written back without anybody waiting, but it takes the memory's time.
-            let first = (places[0].tag - 1).wrapping_mul(count);
+            let first = (oldest.tag - 1).wrapping_mul(count);
             (0..count).for_each(|n| {
                 memory.access(first.wrapping_add(n), asked, clock);
             });

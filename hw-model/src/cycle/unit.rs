@@ -174,6 +174,9 @@ impl Unit {
 
     /// Counts the time since the last change of state. Work may have ended since without an event.
     pub(crate) fn account_state(&mut self, now: u64) {
+        if now == self.since {
+            return;
+        }
         let worked = if self.state == UnitState::Busy {
             now.min(self.busy_until.max(self.since)) - self.since
         } else {

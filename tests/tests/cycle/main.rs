@@ -11,4 +11,3 @@ mod laws;
 mod line_rate;
 mod replay;
 mod rings;
-mod speed;
