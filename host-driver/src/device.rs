@@ -408,7 +408,7 @@ impl<T: Transport> Device<T> {
     )]
     pub fn install_sa(&mut self, params: &SaParams, keys: SaKeys) -> Result<(), Error> {
         let request = self.sa_install(params, keys);
-        self.bulk_call(&request.0)?;
+        self.bulk_call(&*request.0)?;
         Ok(())
     }
 
@@ -530,18 +530,18 @@ impl<T: Transport> Device<T> {
             len: content.len(),
             max: MAX_CONTROL_RECORD,
         };
-        let mut request = Wiped(SealControlRecord {
+        let mut request = Wiped(Box::new(SealControlRecord {
             association,
             content_len: u16::try_from(content.len()).map_err(|_| too_long())?,
             content_type,
             ..SealControlRecord::ZERO
-        });
+        }));
         let room = request.0.content.get_mut(..content.len()).ok_or_else(too_long)?;
         if content.is_empty() {
             return Err(too_long());
         }
         room.copy_from_slice(content);
-        Ok(self.call(&request.0)?)
+        Ok(self.call(&*request.0)?)
     }
 
     /// Runs the device's known-answer tests.
@@ -636,7 +636,7 @@ impl<T: Transport> Device<T> {
         reason = "keys are given away, so that they are installed once"
     )]
     pub(crate) fn sa_install(&self, params: &SaParams, keys: SaKeys) -> Wiped<SaInstall> {
-        let mut request = Wiped(SaInstall::new_zeroed());
+        let mut request = Wiped(Box::new(SaInstall::new_zeroed()));
         let r = &mut request.0;
         r.sa = params.sa;
         r.association = params.association;
@@ -648,9 +648,9 @@ impl<T: Transport> Device<T> {
         r.soft_octets = params.soft_octets;
         r.hard_octets = params.hard_octets;
         r.direction = params.direction.into();
-        r.key = keys.key;
-        r.iv = keys.iv;
-        r.sn_key = keys.sn_key;
+        r.key = keys.secrets.key;
+        r.iv = keys.secrets.iv;
+        r.sn_key = keys.secrets.sn_key;
         request
     }
 
@@ -678,8 +678,8 @@ pub(crate) fn refused_mapping(error: Error, bulk: usize, chunk: &[Mapping]) -> E
     }
 }
 
-/// A request that is wiped when it goes out of scope.
-pub(crate) struct Wiped<R: FromBytes + IntoBytes>(pub(crate) R);
+/// A request that is wiped when it goes out of scope; on the heap, where moves leave no copies of it.
+pub(crate) struct Wiped<R: FromBytes + IntoBytes>(pub(crate) Box<R>);
 
 impl<R: FromBytes + IntoBytes> Drop for Wiped<R> {
     fn drop(&mut self) {

@@ -149,7 +149,7 @@ impl<T: Transport> Device<T> {
             .map(|(params, keys)| self.sa_install(&params, keys))
             .collect();
         let mut first = Ok(());
-        self.bulk_calls(requests.iter().map(|request| &request.0), |_, answer| {
+        self.bulk_calls(requests.iter().map(|request| &*request.0), |_, answer| {
             if let (Ok(()), Err(error)) = (&first, answer) {
                 first = Err(error);
             }

@@ -9,16 +9,20 @@ use sealnic_abi::object::{CipherSuite, DtlsVersion};
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-/// Secrets of one direction of one epoch. Wiped on drop; can be neither printed nor cloned.
-#[derive(Zeroize, ZeroizeOnDrop)]
+/// Secrets of one direction of one epoch. Wiped on drop; can be neither printed nor cloned. They stay in one place on the heap
+/// until then: moves leave no copies.
 pub struct SaKeys {
+    pub(crate) secrets: Box<Secrets>,
+    version: DtlsVersion,
+    suite: CipherSuite,
+}
+
+/// The octets, zeros behind shorter keys.
+#[derive(Default, Zeroize, ZeroizeOnDrop)]
+pub(crate) struct Secrets {
     pub(crate) key: [u8; 32],
     pub(crate) iv: [u8; 12],
     pub(crate) sn_key: [u8; 32],
-    #[zeroize(skip)]
-    version: DtlsVersion,
-    #[zeroize(skip)]
-    suite: CipherSuite,
 }
 
 /// A secret has the wrong length for its version and cipher.
@@ -48,17 +52,15 @@ impl SaKeys {
     ) -> Result<Self, KeyLengthError> {
         let (iv_len, sn_key_len) = lengths(version, suite);
         let mut keys = Self::zeroed(version, suite);
-        fill("key", &mut keys.key, key, suite_key_len(suite))?;
-        fill("IV", &mut keys.iv, iv, iv_len)?;
-        fill("record-number key", &mut keys.sn_key, sn_key, sn_key_len)?;
+        fill("key", &mut keys.secrets.key, key, suite_key_len(suite))?;
+        fill("IV", &mut keys.secrets.iv, iv, iv_len)?;
+        fill("record-number key", &mut keys.secrets.sn_key, sn_key, sn_key_len)?;
         Ok(keys)
     }
 
-    const fn zeroed(version: DtlsVersion, suite: CipherSuite) -> Self {
+    fn zeroed(version: DtlsVersion, suite: CipherSuite) -> Self {
         Self {
-            key: [0; 32],
-            iv: [0; 12],
-            sn_key: [0; 32],
+            secrets: Box::default(),
             version,
             suite,
         }
@@ -67,19 +69,19 @@ impl SaKeys {
     /// The AES key, for who has to write it down on purpose.
     #[must_use]
     pub fn expose_key(&self) -> &[u8] {
-        &self.key[..suite_key_len(self.suite)]
+        &self.secrets.key[..suite_key_len(self.suite)]
     }
 
     /// The IV (DTLS 1.3) or salt (DTLS 1.2), for who has to write it down on purpose.
     #[must_use]
     pub fn expose_iv(&self) -> &[u8] {
-        &self.iv[..lengths(self.version, self.suite).0]
+        &self.secrets.iv[..lengths(self.version, self.suite).0]
     }
 
     /// The record-number key, empty for DTLS 1.2, for who has to write it down on purpose.
     #[must_use]
     pub fn expose_sn_key(&self) -> &[u8] {
-        &self.sn_key[..lengths(self.version, self.suite).1]
+        &self.secrets.sn_key[..lengths(self.version, self.suite).1]
     }
 
     /// DTLS version that the keys are for.
@@ -169,9 +171,9 @@ impl KeyDerivation {
     pub fn sa_keys(&self, name: &KeyName<'_>) -> SaKeys {
         let (iv_len, sn_key_len) = lengths(name.version, name.suite);
         let mut keys = SaKeys::zeroed(name.version, name.suite);
-        self.expand(name, b"key", &mut keys.key[..suite_key_len(name.suite)]);
-        self.expand(name, b"iv", &mut keys.iv[..iv_len]);
-        self.expand(name, b"sn", &mut keys.sn_key[..sn_key_len]);
+        self.expand(name, b"key", &mut keys.secrets.key[..suite_key_len(name.suite)]);
+        self.expand(name, b"iv", &mut keys.secrets.iv[..iv_len]);
+        self.expand(name, b"sn", &mut keys.secrets.sn_key[..sn_key_len]);
         keys
     }
 

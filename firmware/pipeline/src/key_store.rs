@@ -17,6 +17,7 @@ use sealnic_dtls::{ConnectionId, KeyMaterial, Limits, ReadState, RecordConfig, S
 use sealnic_wire::dtls::{self, DtlsCidRecord, DtlsRecord, DtlsUnified, RecordKind};
 use sealnic_wire::vxlan;
 use zerocopy::{Immutable, IntoBytes};
+use zeroize::Zeroize;
 
 /// Read epochs of an association that may be live at once.
 pub const MAX_READ_EPOCHS: usize = 2;
@@ -173,7 +174,30 @@ pub struct KeyStore<M: Memory> {
     by_tuple: Index<M, TupleKey, AssociationId>,
     by_cid: Index<M, CidKey, AssociationId>,
     history: Index<M, [u8; 16], u8>,
+    /// No overlap ends before.
     next_retire_ns: u64,
+    /// Where the search for ended overlaps goes on.
+    expiry_at: usize,
+}
+
+/// Empties a place and wipes its keys where they lie: what is moved out of a place leaves its octets behind.
+fn vacate(slot: &mut Option<Sa>) {
+    // Assigning `None` may copy a whole place off the stack, whose octets are whatever was there before, keys among them.
+    wipe_stack();
+    let_go(slot);
+}
+
+#[inline(never)]
+fn let_go(slot: &mut Option<Sa>) {
+    *slot = None;
+}
+
+/// Wipes the stack below the caller, as far as key expansion and moves of an SA reach: values that were moved leave copies there.
+#[inline(never)]
+fn wipe_stack() {
+    let mut below = [0xff_u8; 8 * size_of::<Option<Sa>>()];
+    below.zeroize();
+    core::hint::black_box(&mut below);
 }
 
 fn pair_key(local_vni: u32, peer_vni: u32, pa: &Address) -> PairKey {
@@ -299,6 +323,7 @@ impl<M: Memory> KeyStore<M> {
             by_cid: Index::new(memory, sizes.associations, secret),
             history: Index::new(memory, sizes.key_history, secret),
             next_retire_ns: u64::MAX,
+            expiry_at: 0,
         }
     }
 
@@ -306,11 +331,11 @@ impl<M: Memory> KeyStore<M> {
     /// use a key again.
     pub fn reset(&mut self) {
         self.peers.iter_mut().for_each(|peer| *peer = None);
-        self.sas.iter_mut().for_each(|sa| *sa = None);
+        self.sas.iter_mut().filter(|sa| sa.is_some()).for_each(vacate);
         self.by_pair.clear();
         self.by_tuple.clear();
         self.by_cid.clear();
-        self.next_retire_ns = u64::MAX;
+        (self.next_retire_ns, self.expiry_at) = (u64::MAX, 0);
     }
 
     pub(crate) fn peer(&self, id: AssociationId) -> Option<&Peer> {
@@ -418,7 +443,7 @@ impl<M: Memory> KeyStore<M> {
             .iter_mut()
             .filter(|sa| sa.as_ref().is_some_and(|sa| sa.association == id))
         {
-            *sa = None;
+            vacate(sa);
         }
         if config.local_cid_len != 0 {
             cid_key(&config.local_cid[..usize::from(config.local_cid_len)]).and_then(|cid| self.by_cid.remove(&cid));
@@ -443,6 +468,13 @@ impl<M: Memory> KeyStore<M> {
 
     /// Installs an SA of the current generation. A key that was ever installed is refused.
     pub(crate) fn install(&mut self, install: &SaInstall, generation: u64) -> Result<(), Status> {
+        let result = self.expand_and_keep(install, generation);
+        wipe_stack();
+        result
+    }
+
+    #[inline(never)]
+    fn expand_and_keep(&mut self, install: &SaInstall, generation: u64) -> Result<(), Status> {
         let bad = |_| Status::BadParameter;
         let direction = Direction::try_from(install.direction).map_err(bad)?;
         if install.generation != generation {
@@ -532,7 +564,7 @@ impl<M: Memory> KeyStore<M> {
         let pair = pair_key(peer.config.local_vni, peer.config.peer_vni, &peer.config.peer_pa);
         self.by_pair.insert(pair, association).map_err(|_| Status::Full)?;
         if let Some(previous) = previous {
-            self.sas[previous as usize] = None;
+            vacate(&mut self.sas[previous as usize]);
         }
         Ok(previous)
     }
@@ -559,12 +591,10 @@ impl<M: Memory> KeyStore<M> {
 
     /// Removes an SA and wipes its keys.
     pub(crate) fn remove(&mut self, id: SaId) -> Result<(), Status> {
-        let sa = self
-            .sas
-            .get_mut(id as usize)
-            .and_then(Option::take)
-            .ok_or(Status::NotFound)?;
-        if let Some(peer) = self.peer_mut(sa.association) {
+        let slot = self.sas.get_mut(id as usize).ok_or(Status::NotFound)?;
+        let association = slot.as_ref().ok_or(Status::NotFound)?.association;
+        vacate(slot);
+        if let Some(peer) = self.peer_mut(association) {
             for slot in peer
                 .reads
                 .iter_mut()
@@ -579,22 +609,23 @@ impl<M: Memory> KeyStore<M> {
 
     /// Next SA whose overlap has ended by `now_ns`.
     pub(crate) fn expired(&mut self, now_ns: u64) -> Option<SaId> {
-        if now_ns < self.next_retire_ns {
-            return None;
-        }
         let retiring = |sa: &Option<Sa>| {
             sa.as_ref()
                 .filter(|sa| sa.phase == SaPhase::Retiring)
                 .map(|sa| sa.retire_ns)
         };
-        let due = self
-            .sas
-            .iter()
-            .position(|sa| retiring(sa).is_some_and(|end| end <= now_ns));
-        if due.is_none() {
+        // Each call goes on where the last one found something, so that many that end at once are found in one pass.
+        while now_ns >= self.next_retire_ns {
+            let rest = self.sas.iter().enumerate().skip(self.expiry_at);
+            let due = rest.filter_map(|(id, sa)| Some((id, retiring(sa)?)));
+            if let Some((id, _)) = due.into_iter().find(|(_, end)| *end <= now_ns) {
+                self.expiry_at = id;
+                return Some(id as SaId);
+            }
+            self.expiry_at = 0;
             self.next_retire_ns = self.sas.iter().filter_map(retiring).min().unwrap_or(u64::MAX);
         }
-        due.map(|id| id as SaId)
+        None
     }
 
     /// State of an SA.
@@ -709,3 +740,6 @@ fn limits(install: &SaInstall, version: Version) -> Limits {
         ..default
     }
 }
+
+#[cfg(test)]
+mod tests;

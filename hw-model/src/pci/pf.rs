@@ -4,7 +4,7 @@ use crate::HwModel;
 use crate::host_port::HostPort;
 use crate::pci::config::FunctionSpec;
 use crate::pci::function::{MsixTable, PciFunction, Registers};
-use sealnic_abi::registers::{BAR_LEN, Register};
+use sealnic_abi::registers::{BAR_LEN, Register, Window};
 use sealnic_abi::ring::Vector;
 use sealnic_abi::{PCI_DEVICE_ID, PCI_VENDOR_ID};
 
@@ -73,6 +73,11 @@ impl Registers for Pf {
             Register::HostTransmitRingControl,
         ] {
             self.model.write32(ring.offset(), 0);
+        }
+        // A request that was never rung for may hold keys, and a window can be read by whoever comes next.
+        let window = Window::MailboxRequest;
+        for at in (0..window.byte_len()).step_by(size_of::<u32>()) {
+            self.model.write32(window.offset() + at, 0);
         }
     }
 

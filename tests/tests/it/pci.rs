@@ -1,7 +1,7 @@
 //! The device as a PCIe function: what the host turns off stays off, whatever the driver does.
 
 use sealnic_abi::mailbox::Opcode;
-use sealnic_abi::registers::{BAR_LEN, Register, RingError};
+use sealnic_abi::registers::{BAR_LEN, Register, RingError, Window};
 use sealnic_abi::ring::{Ring, Vector};
 use sealnic_hw_model::Edge;
 use sealnic_hw_model::pci::config::{CONFIG_LEN, bits, offset};
@@ -162,9 +162,16 @@ fn a_host_that_went_away_is_left_alone() {
         pf.write32(Register::IrqMask.offset(), 0);
         let mut ring = HostRing::new(&pf, Ring::Command, 4);
         ring.post_command(Opcode::Identify, 1, &[], 4096);
+        let window =
+            Window::MailboxRequest.offset()..Window::MailboxRequest.offset() + Window::MailboxRequest.byte_len();
+        let half_a_request = [window.start, window.end - 4];
+        half_a_request.iter().for_each(|at| pf.write32(*at, 0x5EC2E7));
         pf.function().detach();
         // Another host comes, and has memory where the first one had it: nothing of the first one's is carried out there.
         pf.enable();
+        for at in half_a_request {
+            assert_eq!(pf.read32(at), 0, "what the first one wrote is not for the second one");
+        }
         for vector in Vector::ALL {
             pf.function().set_vector(u8::from(*vector).into(), true);
             let _ = pf.interrupts(*vector);
