@@ -14,10 +14,13 @@ use std::time::Duration;
 /// Greatest block that is read, in octets; a frame is far shorter.
 const MAX_BLOCK: usize = 1 << 20;
 
+/// Latest time of a frame, in nanoseconds since 1970: the year 2262. Everything that a run adds to it still fits into 64 bits.
+pub const LATEST_NS: u64 = i64::MAX as u64;
+
 /// A frame of a capture.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CapturedFrame {
-    /// Time since 1970, in nanoseconds.
+    /// Time since 1970, in nanoseconds; at most [`LATEST_NS`] in what was read.
     pub time_ns: u64,
     /// Octets captured, from the Ethernet header on.
     pub octets: Vec<u8>,
@@ -52,6 +55,16 @@ pub enum CaptureError {
         /// Link type as in the file.
         link_type: i32,
     },
+    /// A frame's time can't be.
+    #[error(
+        "{path}: frame {frame} (the first is 0) is of the year 2262 or later; mend its time stamp, or the time units of its interface"
+    )]
+    Time {
+        /// File.
+        path: PathBuf,
+        /// Index of the frame, from 0.
+        frame: usize,
+    },
 }
 
 /// Time units of one interface of a pcapng section.
@@ -62,10 +75,12 @@ struct Clock {
 }
 
 impl Clock {
-    fn to_ns(self, ticks: u64) -> u64 {
+    /// Nanoseconds since 1970, unless they are beyond [`LATEST_NS`]; what was before counts as then.
+    fn to_ns(self, ticks: u64) -> Option<u64> {
         let ns = u128::from(ticks) * 1_000_000_000 / u128::from(self.per_second.max(1));
-        let ns = i128::try_from(ns).unwrap_or(i128::MAX) + i128::from(self.offset_s) * 1_000_000_000;
-        u64::try_from(ns.max(0)).unwrap_or(u64::MAX)
+        // Of 94 bits at most.
+        let ns = i128::try_from(ns).ok()? + i128::from(self.offset_s) * 1_000_000_000;
+        u64::try_from(ns.max(0)).ok().filter(|ns| *ns <= LATEST_NS)
     }
 }
 
@@ -98,6 +113,10 @@ pub fn read(path: &Path) -> Result<Vec<CapturedFrame>, CaptureError> {
             link_type,
         }),
     };
+    let late = |frames: &Vec<_>| CaptureError::Time {
+        path: path.to_owned(),
+        frame: frames.len(),
+    };
     let mut stalled = false;
     loop {
         match reader.next() {
@@ -116,7 +135,7 @@ pub fn read(path: &Path) -> Result<Vec<CapturedFrame>, CaptureError> {
                         let ticks = u64::from(packet.ts_sec) * legacy.per_second + u64::from(packet.ts_usec);
                         let octets = packet.data.get(..packet.caplen as usize).unwrap_or(packet.data);
                         frames.push(CapturedFrame {
-                            time_ns: legacy.to_ns(ticks),
+                            time_ns: legacy.to_ns(ticks).ok_or_else(|| late(&frames))?,
                             octets: octets.to_vec(),
                         });
                     }
@@ -139,7 +158,7 @@ pub fn read(path: &Path) -> Result<Vec<CapturedFrame>, CaptureError> {
                         let ticks = u64::from(packet.ts_high) << 32 | u64::from(packet.ts_low);
                         let octets = packet.data.get(..packet.caplen as usize).unwrap_or(packet.data);
                         frames.push(CapturedFrame {
-                            time_ns: clock.to_ns(ticks),
+                            time_ns: clock.to_ns(ticks).ok_or_else(|| late(&frames))?,
                             octets: octets.to_vec(),
                         });
                     }
@@ -176,6 +195,14 @@ fn describe(error: &PcapError<&[u8]>) -> String {
     }
 }
 
+/// Why writing failed, in the system's words where it was the system.
+fn cause(error: pcap_file::PcapError) -> std::io::Error {
+    match error {
+        pcap_file::PcapError::IoError(error) => error,
+        other => std::io::Error::other(other),
+    }
+}
+
 /// Writes frames to a pcapng file.
 pub struct CaptureWriter {
     writer: PcapNgWriter<BufWriter<File>>,
@@ -194,7 +221,7 @@ impl CaptureWriter {
             source,
         };
         let file = File::create(path).map_err(io)?;
-        let writer = PcapNgWriter::new(BufWriter::new(file)).map_err(|error| io(std::io::Error::other(error)))?;
+        let writer = PcapNgWriter::new(BufWriter::new(file)).map_err(|error| io(cause(error)))?;
         let mut writer = Self {
             writer,
             path: path.to_owned(),
@@ -217,7 +244,7 @@ impl CaptureWriter {
     fn done(&self, result: pcap_file::PcapResult<()>) -> Result<(), CaptureError> {
         result.map_err(|error| CaptureError::Io {
             path: self.path.clone(),
-            source: std::io::Error::other(error),
+            source: cause(error),
         })
     }
 
@@ -249,15 +276,23 @@ impl CaptureWriter {
         self.frames
     }
 
+    /// Writes out what is buffered, so that whoever follows the file sees it.
+    ///
+    /// # Errors
+    /// The file can't be written.
+    pub fn flush(&mut self) -> Result<(), CaptureError> {
+        self.writer.get_mut().flush().map_err(|source| CaptureError::Io {
+            path: self.path.clone(),
+            source,
+        })
+    }
+
     /// Writes out what is buffered.
     ///
     /// # Errors
     /// The file can't be written.
     pub fn finish(mut self) -> Result<(), CaptureError> {
-        self.writer.get_mut().flush().map_err(|source| CaptureError::Io {
-            path: self.path,
-            source,
-        })
+        self.flush()
     }
 }
 
@@ -289,5 +324,63 @@ mod tests {
         assert!(matches!(read(&path), Err(CaptureError::Format { frames: 0, .. })));
         assert!(matches!(read(&dir.join("none")), Err(CaptureError::Io { .. })));
         std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    /// A pcapng file with a frame of 60 octets at each of the times, by an interface of these options.
+    fn pcapng(options: &[u8], ticks: &[u64]) -> Vec<u8> {
+        let mut file = Vec::new();
+        let mut block = |kind: u32, body: &[u8]| {
+            let len = (12 + body.len() as u32).to_le_bytes();
+            for part in [&kind.to_le_bytes(), &len[..], body, &len] {
+                file.extend_from_slice(part);
+            }
+        };
+        block(
+            0x0A0D_0D0A,
+            &[
+                0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255,
+            ],
+        );
+        block(1, &[&[1, 0, 0, 0, 0, 0, 0, 0][..], options].concat());
+        for ticks in ticks {
+            let mut packet = vec![0; 4];
+            packet.extend(((ticks >> 32) as u32).to_le_bytes());
+            packet.extend((*ticks as u32).to_le_bytes());
+            packet.extend([60, 0, 0, 0, 60, 0, 0, 0]);
+            packet.extend([0; 60]);
+            block(6, &packet);
+        }
+        file
+    }
+
+    #[test]
+    fn times_that_no_run_can_have_are_refused_by_frame() {
+        let path = std::env::temp_dir().join(format!("sealnic-capture-times-{}", std::process::id()));
+        let nanoseconds = &[9, 0, 1, 0, 9, 0, 0, 0, 0, 0, 0, 0][..];
+        let seconds = &[9, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0][..];
+        // Microseconds, from the greatest offset on.
+        let offset = &[14, 0, 8, 0, 255, 255, 255, 255, 255, 255, 255, 127, 0, 0, 0, 0][..];
+        let read = |options, ticks: &[u64]| {
+            std::fs::write(&path, pcapng(options, ticks)).unwrap();
+            read(&path)
+        };
+        for (options, ticks) in [
+            (nanoseconds, &[7, LATEST_NS, LATEST_NS + 1][..]),
+            (nanoseconds, &[7, 8, u64::MAX]),
+            (seconds, &[1, 2, 10_000_000_000]),
+            (seconds, &[1, 2, u64::MAX]),
+        ] {
+            let error = read(options, ticks).unwrap_err();
+            assert!(matches!(error, CaptureError::Time { frame: 2, .. }), "{error}");
+            assert!(error.to_string().contains("frame 2 "), "{error}");
+        }
+        assert!(matches!(read(offset, &[0]), Err(CaptureError::Time { frame: 0, .. })));
+        let times = |frames: Vec<CapturedFrame>| frames.iter().map(|frame| frame.time_ns).collect::<Vec<_>>();
+        assert_eq!(times(read(nanoseconds, &[LATEST_NS, 5]).unwrap()), [LATEST_NS, 5]);
+        assert_eq!(
+            times(read(seconds, &[9_223_372_036]).unwrap()),
+            [9_223_372_036_000_000_000]
+        );
+        std::fs::remove_file(&path).unwrap();
     }
 }
