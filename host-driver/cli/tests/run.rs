@@ -179,6 +179,40 @@ fn what_cannot_be_run_fails_and_names_what_is_wrong() {
 }
 
 #[test]
+fn outputs_that_do_not_fit_on_the_disk_fail_the_run_by_name_and_cause() {
+    let folder = folder("full-disk");
+    let files = [
+        "summary.json",
+        "flow-log.json",
+        "cycles.json",
+        "wire.pcapng",
+        "vm-bob.pcapng",
+    ];
+    for name in files {
+        let out = folder.join(name);
+        fs::create_dir(&out).expect("a folder");
+        // Written to it is only as a disk without room: nothing of it can change.
+        std::os::unix::fs::symlink("/dev/full", out.join(name)).expect("a link");
+        let output = sealnic(&["run", SCENARIO, "--model", "cycle", "--out", as_arg(&out)]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{name}: {said}");
+        assert!(
+            said.contains(as_arg(&out.join(name))) && said.contains("No space left on device"),
+            "{name}: {said}"
+        );
+        assert_eq!(text(&output.stdout), "", "{name}");
+    }
+    for (option, name) in [("--wave", "a.fst"), ("--trace", "a.json")] {
+        let path = folder.join(name);
+        std::os::unix::fs::symlink("/dev/full", &path).expect("a link");
+        let output = sealnic(&["run", SCENARIO, "--model", "cycle", option, as_arg(&path)]);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{option}: {said}");
+        assert!(said.contains("No space left on device"), "{option}: {said}");
+    }
+}
+
+#[test]
 fn wrong_usage_has_a_status_of_its_own() {
     for args in [
         &[][..],

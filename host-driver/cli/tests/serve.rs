@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 const SCENARIO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/two-hosts.toml");
 
@@ -132,6 +133,12 @@ fn a_scenario_has_a_nic_for_each_host_and_its_wire_is_captured() {
         as_arg(&capture),
         "--json",
     ]);
+    // The file can be followed: its beginning is there while the server runs.
+    let began = Instant::now();
+    while fs::metadata(&capture).expect("a capture").len() == 0 {
+        assert!(began.elapsed() < Duration::from_secs(10), "nothing is written");
+        std::thread::sleep(Duration::from_millis(5));
+    }
     let said: Value = serde_json::from_str(&line).expect("JSON");
     let sockets = ["host-a", "host-b"].map(|name| folder.join(format!("{name}.sock")));
     assert_eq!(said, serde_json::json!({ "sockets": sockets }));

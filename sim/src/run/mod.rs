@@ -4,6 +4,7 @@
 //! * [`sender`]: which VM sent a frame
 //! * [`bring_up`](mod@bring_up): NICs ready for traffic
 //! * [`network`]: the hosts on their wire
+//! * [`outputs`]: files that are written
 //! * [`keys`]: static keys of a run
 //! * [`shared`]: a model with several holders
 //! * `sight`: what was seen of a frame, and its fate
@@ -14,6 +15,7 @@ pub mod bring_up;
 pub mod capture;
 pub mod keys;
 pub mod network;
+pub mod outputs;
 pub mod sender;
 pub mod shared;
 mod sight;
@@ -554,12 +556,10 @@ fn is_clear_overlay(datagram: &[u8]) -> bool {
 }
 
 fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), RunError> {
-    let output = |source| RunError::Output {
+    outputs::write_json(path, value).map_err(|source| RunError::Output {
         path: path.to_owned(),
         source,
-    };
-    let file = std::io::BufWriter::new(fs::File::create(path).map_err(output)?);
-    serde_json::to_writer_pretty(file, value).map_err(|error| output(error.into()))
+    })
 }
 
 pub(crate) fn hex(octets: &[u8]) -> String {

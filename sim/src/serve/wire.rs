@@ -116,6 +116,9 @@ impl<F: NetworkFunction> Wire<'_, F> {
         loop {
             let now = Instant::now();
             if next_tick <= now {
+                if let Some(capture) = &mut self.capture {
+                    capture.flush()?;
+                }
                 self.advance_all();
                 next_tick = Instant::now() + TICK.max(now.elapsed() * REST);
             }

@@ -11,6 +11,7 @@ use sealnic_sim::line_rate::csv::{WireWriter, write_report};
 use sealnic_sim::line_rate::inside::{self, CycleMeter};
 use sealnic_sim::line_rate::sweep::{Extent, Observer, Plan, PlannedPoint, sweep};
 use sealnic_sim::line_rate::{LineRateReport, Point, Series, html};
+use sealnic_sim::run::outputs::write_json;
 
 use crate::commands::{CommandError, hardware};
 
@@ -74,14 +75,14 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
         (false, false) => Extent::Normal,
     };
     let plan = Plan::new(extent, config.core.pipelines, args.seed);
-    let wire = match &args.out {
-        Some(out) => {
+    let timestamps = args.out.as_ref().map(|out| out.join("wire-timestamps.csv"));
+    let wire = match (&args.out, &timestamps) {
+        (Some(out), Some(path)) => {
             fs::create_dir_all(out).map_err(|error| named(out, &error))?;
-            let path = out.join("wire-timestamps.csv");
-            let file = File::create(&path).map_err(|error| named(&path, &error))?;
-            Some(WireWriter::new(BufWriter::new(file))?)
+            let file = File::create(path).map_err(|error| named(path, &error))?;
+            Some(WireWriter::new(BufWriter::new(file)).map_err(|error| named(path, &error))?)
         }
-        None => None,
+        _ => None,
     };
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} points, {eta} left: {msg}") {
@@ -97,8 +98,8 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
     progress.bar.finish_and_clear();
     let report = swept.map_err(|error| CommandError::Bench(error.to_string()))?;
     if let Some(out) = &args.out {
-        if let Some(wire) = progress.wire {
-            wire.finish()?;
+        if let Some((wire, path)) = progress.wire.zip(timestamps) {
+            wire.finish().map_err(|error| named(&path, &error))?;
         }
         write_files(out, &report)?;
     }
@@ -125,13 +126,17 @@ fn named(path: &Path, error: &io::Error) -> io::Error {
 }
 
 fn write_files(out: &Path, report: &LineRateReport) -> io::Result<()> {
-    let mut csv = BufWriter::new(File::create(out.join("line-rate.csv"))?);
-    write_report(&mut csv, report)?;
-    csv.flush()?;
-    fs::write(out.join("line-rate.html"), html::page(report))?;
-    let mut json = BufWriter::new(File::create(out.join("line-rate.json"))?);
-    serde_json::to_writer_pretty(&mut json, report)?;
-    json.flush()
+    let written = |name: &str, write: &dyn Fn(&Path) -> io::Result<()>| {
+        let path = out.join(name);
+        write(&path).map_err(|error| named(&path, &error))
+    };
+    written("line-rate.csv", &|path| {
+        let mut csv = BufWriter::new(File::create(path)?);
+        write_report(&mut csv, report)?;
+        csv.flush()
+    })?;
+    written("line-rate.html", &|path| fs::write(path, html::page(report)))?;
+    written("line-rate.json", &|path| write_json(path, report))
 }
 
 /// Writes the figures for people.
