@@ -213,6 +213,49 @@ fn outputs_that_do_not_fit_on_the_disk_fail_the_run_by_name_and_cause() {
 }
 
 #[test]
+fn outputs_that_would_overwrite_an_input_or_each_other_are_refused_untouched() {
+    let folder = folder("collisions");
+    let (out, capture) = (folder.join("out"), folder.join("out/vm-bob.pcapng"));
+    fs::create_dir(&out).expect("a folder");
+    let example = Path::new(SCENARIO).with_file_name("captures/two-hosts.pcapng");
+    fs::copy(example, &capture).expect("a copy");
+    let before = fs::read(&capture).expect("the copy");
+    let (out, capture) = (as_arg(&out), as_arg(&capture));
+    let same = folder.join("same");
+    let (same, keys) = (as_arg(&same), folder.join("out/wire.pcapng"));
+    for (args, first, second) in [
+        (
+            &["--out", out, "--capture", capture][..],
+            "the capture",
+            "the output vm-bob.pcapng",
+        ),
+        (
+            &["--wave", capture, "--capture", capture],
+            "the capture",
+            "the waveform",
+        ),
+        (&["--wave", same, "--trace", same], "the waveform", "the trace"),
+        (
+            &["--out", out, "--unsafe-write-keys", as_arg(&keys)],
+            "the output wire.pcapng",
+            "the key file",
+        ),
+        (&["--trace", SCENARIO], SCENARIO, "the trace"),
+    ] {
+        let output = sealnic(&[&["run", SCENARIO, "--model", "cycle"], args].concat());
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+        assert!(
+            said.contains(&format!("{first} and {second} are the same file, ")),
+            "{args:?}: {said}"
+        );
+        assert!(!Path::new(same).exists() && !keys.exists(), "{args:?}");
+        assert_eq!(fs::read(capture).expect("the capture"), before, "{args:?}");
+        assert_eq!(fs::read_dir(out).expect("the folder").count(), 1, "{args:?}");
+    }
+}
+
+#[test]
 fn wrong_usage_has_a_status_of_its_own() {
     for args in [
         &[][..],

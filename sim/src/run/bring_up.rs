@@ -1,17 +1,14 @@
 //! From a scenario to NICs that wait for traffic.
 
-use crate::run::keys::{self, KeyFile};
 use crate::run::network::Network;
 use crate::run::timed::TimedModels;
-use crate::run::{ModelKind, RunError, RunOptions};
+use crate::run::{ModelKind, RunError, RunOptions, keys, outputs};
 use crate::scenario::Scenario;
 use rand_chacha::ChaCha12Rng;
 use rand_core::SeedableRng;
 use sealnic_driver::{DesiredState, KeyDerivation, RunId};
 use sealnic_hw_model::cycle::{CycleModelError, HwConfig};
 use sealnic_hw_model::{FunctionalModel, HwModel, ModelConfig, Sizes};
-use std::fs;
-use std::path::Path;
 
 /// A scenario's NICs, ready for traffic.
 pub struct BroughtUp {
@@ -81,7 +78,10 @@ pub fn bring_up_with(
         options.unsafe_write_keys.is_some(),
     )?;
     if let Some(path) = &options.unsafe_write_keys {
-        write_keys(path, &key_file)?;
+        outputs::write_private_json(path, &key_file).map_err(|source| RunError::Output {
+            path: path.clone(),
+            source,
+        })?;
     }
     for (index, host) in scenario.hosts.iter().enumerate() {
         network
@@ -125,21 +125,4 @@ fn model_config(scenario: &Scenario, options: &RunOptions, host: usize) -> Model
         sizes: scenario.nic_sizes(host),
         seed: options.unsafe_fixed_keys.then_some(host as u64),
     }
-}
-
-fn write_keys(path: &Path, keys: &KeyFile) -> Result<(), RunError> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let output = |source| RunError::Output {
-        path: path.to_owned(),
-        source,
-    };
-    // Made anew, readable by nobody else.
-    let _ = fs::remove_file(path);
-    let file = fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(output)?;
-    serde_json::to_writer_pretty(file, keys).map_err(|error| output(error.into()))
 }

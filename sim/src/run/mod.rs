@@ -86,6 +86,8 @@ pub struct RunOptions {
     pub unsafe_write_keys: Option<PathBuf>,
     /// Put the fate of every frame into the summary.
     pub frame_fates: bool,
+    /// Files that the scenario and these options were read from, so that no output overwrites them.
+    pub inputs: Vec<PathBuf>,
 }
 
 /// Why a run failed.
@@ -97,6 +99,9 @@ pub enum RunError {
     /// A capture can't be read or written.
     #[error(transparent)]
     Capture(#[from] CaptureError),
+    /// An output would overwrite an input or another output.
+    #[error(transparent)]
+    Collision(#[from] outputs::Collision),
     /// A file can't be written.
     #[error("{path}: {source}")]
     Output {
@@ -151,6 +156,7 @@ pub fn run(scenario: &Scenario, options: &RunOptions, progress: &mut dyn Progres
         .traffic
         .as_ref()
         .ok_or_else(|| RunError::NoTraffic(scenario.name.clone()))?;
+    outputs::check(scenario, &traffic.capture, options)?;
     let frames = capture::read(&traffic.capture)?;
     let mut run = Run::prepare(scenario, options, &frames)?;
     let senders = Senders::new(scenario);
@@ -399,10 +405,10 @@ impl<'a> Run<'a> {
         summary.flow_log_tuples = groups.map(|group| group.flow_tuples.len()).sum();
         if let (Some(outputs), Some(out)) = (self.outputs, &self.options.out) {
             outputs.finish()?;
-            write_json(&out.join("flow-log.json"), &flow_log)?;
-            write_json(&out.join("summary.json"), &summary)?;
+            write_json(&out.join(outputs::FLOW_LOG), &flow_log)?;
+            write_json(&out.join(outputs::SUMMARY), &summary)?;
             if !cycles.is_empty() {
-                write_json(&out.join("cycles.json"), &cycles)?;
+                write_json(&out.join(outputs::CYCLES), &cycles)?;
             }
         }
         let lossless = self.options.impairments == Impairments::default();
@@ -514,9 +520,9 @@ impl Outputs {
         let vms = scenario
             .vms
             .iter()
-            .map(|vm| CaptureWriter::create(&out.join(format!("vm-{}.pcapng", vm.name)), &vm.name));
+            .map(|vm| CaptureWriter::create(&out.join(outputs::vm_capture(&vm.name)), &vm.name));
         Ok(Self {
-            wire: CaptureWriter::create(&out.join("wire.pcapng"), "wire")?,
+            wire: CaptureWriter::create(&out.join(outputs::WIRE), "wire")?,
             vms: vms.collect::<Result<_, _>>()?,
         })
     }

@@ -148,6 +148,7 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
         unsafe_fixed_keys: args.unsafe_fixed_keys,
         unsafe_write_keys: args.unsafe_write_keys.clone(),
         frame_fates: args.frame_fates,
+        inputs: [&args.scenario].into_iter().chain(&args.hw).cloned().collect(),
     };
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} frames, {per_sec}, {eta} left") {
