@@ -98,6 +98,7 @@ impl CycleNic {
 
     pub(crate) fn reset_stats(&mut self, now: u64) {
         self.account_inside(now);
+        let now_ps = self.clock.ps(now);
         self.units.iter_mut().for_each(|unit| unit.reset_stats(now));
         self.fifos.iter_mut().for_each(|fifo| fifo.reset_stats(now));
         for cache in self.flow_caches.iter_mut().chain(&mut self.sa_caches) {
@@ -109,9 +110,9 @@ impl CycleNic {
             &mut self.line_out,
             &mut self.line_in,
         ] {
-            link.reset_stats();
+            link.reset_stats(now_ps);
         }
-        self.memory.reset_stats();
+        self.memory.reset_stats(now_ps);
         self.rings.reset_stats();
         self.ways.iter_mut().for_each(Times::clear);
         self.late_misses = 0;
@@ -133,9 +134,16 @@ impl CycleNic {
             let consumer = fifo.consumer;
             units[consumer].fifos.push(fifo.stats(now));
         }
-        let links = [&self.upstream, &self.downstream, &self.line_out, &self.line_in];
-        let mut resources: Vec<_> = links.into_iter().map(|link| link.stats(observed_ps)).collect();
-        resources.push(self.memory.stats(observed_ps));
+        let now_ps = self.clock.ps(now);
+        let links = [
+            &mut self.upstream,
+            &mut self.downstream,
+            &mut self.line_out,
+            &mut self.line_in,
+        ];
+        let links = links.into_iter().map(|link| link.stats(now_ps, observed_ps));
+        let mut resources: Vec<_> = links.collect();
+        resources.push(self.memory.stats(now_ps, observed_ps));
         let caches = self.flow_caches.iter().chain(&self.sa_caches);
         resources.extend(caches.map(|cache| cache.stats(observed)));
         resources.extend(self.rings.stats(observed));

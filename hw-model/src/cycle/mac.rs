@@ -10,8 +10,9 @@ use sealnic_abi::DropReason;
 /// Least gap between frames, in octets (IEEE 802.3 clause 4.4.2).
 const GAP_OCTETS: u64 = 12;
 
-/// Frames that may be on the line towards the device, so that one who sends faster than the line can't fill the memory.
-const MOST_ARRIVING: usize = 4_096;
+/// Frames that may be on the line towards the device, besides those on their way through its receiver, so that one who sends faster than
+/// the line can't fill the memory.
+const MOST_ON_LINE: u64 = 4_096;
 
 /// What a frame without FCS takes on the line, preamble and gap included, in octets.
 fn line_octets(frame_len: usize) -> u64 {
@@ -70,13 +71,15 @@ impl CycleNic {
         let at_ps = self.clock.ps_of_ns(packet.time_ns);
         let octets = line_octets(packet.frame().len());
         let slot = self.add(MAC_RX, packet, Edge::Wire, Side::Ingress, now);
-        if self.arriving.len() >= MOST_ARRIVING {
+        let shortest_ps = (LEAST_FRAME_OCTETS + LINE_OVERHEAD_OCTETS) * self.timing.octet_ps;
+        let in_receiver = u64::from(self.config.link.receive_ns) * 1_000 / shortest_ps;
+        if self.arriving.len() as u64 >= MOST_ON_LINE + in_receiver {
             self.turn_away(MAC_RX, slot, DropReason::WireQueueFull, now);
             return;
         }
         let gap_ps = GAP_OCTETS * self.timing.octet_ps;
         let start_ps = (at_ps + gap_ps).saturating_sub(self.line_in.duration_ps(octets));
-        let last_bit_ps = self.line_in.transfer(start_ps, octets) - gap_ps;
+        let last_bit_ps = self.line_in.transfer_later(self.clock.ps(now), start_ps, octets) - gap_ps;
         self.flights[slot].line_ps = last_bit_ps;
         let received_ps = last_bit_ps + u64::from(self.config.link.receive_ns) * 1_000;
         let arrives = self.clock.cycle_of_ps(received_ps).max(now + 1);

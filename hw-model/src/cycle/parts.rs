@@ -122,7 +122,10 @@ pub(crate) struct Link {
     /// Time of an octet, in picoseconds, as a fraction.
     ps: (u64, u64),
     pub(crate) free_ps: u64,
+    /// Busy time up to when it was last looked at.
     busy_ps: u64,
+    /// From when to when it is busy after that, in order and apart.
+    ahead: VecDeque<(u64, u64)>,
     octets: u64,
     requests: u64,
     wait_ps: u64,
@@ -142,6 +145,7 @@ impl Link {
             ps,
             free_ps: 0,
             busy_ps: 0,
+            ahead: VecDeque::new(),
             octets: 0,
             requests: 0,
             wait_ps: 0,
@@ -153,27 +157,51 @@ impl Link {
         (octets * self.ps.0).div_ceil(self.ps.1)
     }
 
-    /// Moves octets, from `at_ps` on or as soon as the link is free; returns when the last has passed.
-    pub(crate) fn transfer(&mut self, at_ps: u64, octets: u64) -> u64 {
+    /// Moves octets, from now on or as soon as the link is free; returns when the last has passed.
+    pub(crate) fn transfer(&mut self, now_ps: u64, octets: u64) -> u64 {
+        self.transfer_later(now_ps, now_ps, octets)
+    }
+
+    /// As [`transfer`](Self::transfer), from `at_ps` on, which may be ahead.
+    pub(crate) fn transfer_later(&mut self, now_ps: u64, at_ps: u64, octets: u64) -> u64 {
+        self.settle(now_ps);
         let start = self.free_ps.max(at_ps);
-        let duration = self.duration_ps(octets);
-        self.free_ps = start + duration;
-        self.busy_ps += duration;
+        self.free_ps = start + self.duration_ps(octets);
+        match self.ahead.back_mut() {
+            Some(last) if last.1 == start => last.1 = self.free_ps,
+            _ => self.ahead.push_back((start, self.free_ps)),
+        }
         self.octets += octets;
         self.requests += 1;
         self.wait_ps += start - at_ps;
         self.free_ps
     }
 
+    /// Charges what has passed by now; what is booked but ahead is charged when it has.
+    fn settle(&mut self, now_ps: u64) {
+        while let Some((start, end)) = self.ahead.front_mut() {
+            let passed = (*end).min(now_ps).saturating_sub(*start);
+            self.busy_ps += passed;
+            *start += passed;
+            if start < end {
+                break;
+            }
+            self.ahead.pop_front();
+        }
+    }
+
     pub(crate) fn rebase(&mut self) {
+        self.settle(u64::MAX);
         self.free_ps = 0;
     }
 
-    pub(crate) fn reset_stats(&mut self) {
+    pub(crate) fn reset_stats(&mut self, now_ps: u64) {
+        self.settle(now_ps);
         (self.busy_ps, self.octets, self.requests, self.wait_ps) = (0, 0, 0, 0);
     }
 
-    pub(crate) fn stats(&self, observed_ps: u64) -> ResourceStats {
+    pub(crate) fn stats(&mut self, now_ps: u64, observed_ps: u64) -> ResourceStats {
+        self.settle(now_ps);
         ResourceStats {
             name: self.name.to_owned(),
             requests: self.requests,
@@ -351,13 +379,23 @@ impl Memory {
         self.now_ps = 0;
     }
 
-    pub(crate) fn reset_stats(&mut self) {
-        self.channel_busy_ps.fill(0);
+    /// What a channel has yet to work off at a time. It works without a pause until it is free.
+    fn ahead_ps(&self, channel: usize, now_ps: u64) -> u64 {
+        self.channel_free_ps[channel].saturating_sub(now_ps)
+    }
+
+    pub(crate) fn reset_stats(&mut self, now_ps: u64) {
+        for channel in 0..self.channel_busy_ps.len() {
+            self.channel_busy_ps[channel] = self.ahead_ps(channel, now_ps);
+        }
         (self.requests, self.wait_ps) = (0, 0);
     }
 
-    pub(crate) fn stats(&self, observed_ps: u64) -> ResourceStats {
-        let busiest = self.channel_busy_ps.iter().copied().max().unwrap_or(0);
+    pub(crate) fn stats(&self, now_ps: u64, observed_ps: u64) -> ResourceStats {
+        let busy = self.channel_busy_ps.iter().enumerate();
+        // What is booked but ahead is charged when it has passed.
+        let busy = busy.map(|(channel, busy)| busy.saturating_sub(self.ahead_ps(channel, now_ps)));
+        let busiest = busy.max().unwrap_or(0);
         ResourceStats {
             name: "memory".to_owned(),
             requests: self.requests,
@@ -399,5 +437,51 @@ impl Timing {
     /// Cycles that a frame takes to pass the datapath.
     pub(crate) fn words(&self, octets: usize) -> u64 {
         (octets as u64).div_ceil(self.bus_octets).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_charged_for_what_has_passed_and_no_more() {
+        // A picosecond for each octet.
+        let mut link = Link::new("link", (1, 1));
+        let busy = |link: &mut Link, now_ps| (link.stats(now_ps, 1_000).utilisation * 1_000.0).round() as u64;
+        // Booked at once: 0 to 300 without a pause, and 700 to 1,200 after one.
+        link.transfer(0, 100);
+        link.transfer(0, 200);
+        link.transfer_later(0, 700, 500);
+        assert_eq!(busy(&mut link, 0), 0);
+        assert_eq!(busy(&mut link, 50), 50);
+        assert_eq!(busy(&mut link, 600), 300);
+        assert_eq!(busy(&mut link, 1_000), 600);
+        // The rest belongs to what is observed from now on.
+        link.reset_stats(1_000);
+        assert_eq!(busy(&mut link, 1_000), 0);
+        assert_eq!(busy(&mut link, 1_100), 100);
+        assert_eq!(busy(&mut link, 2_000), 200);
+    }
+
+    #[test]
+    fn a_backlog_of_the_table_memory_is_charged_as_it_is_worked_off() {
+        let hardware = HwConfig::default_preset().unwrap();
+        let mut memory = Memory::new(&hardware.memory);
+        let clock = Clock::new(1_000);
+        let line_ps = memory.line_ps;
+        let channels = memory.channel_free_ps.len() as u32;
+        // Forty lines of one channel, asked for at once.
+        (0..40).for_each(|line| {
+            memory.access(line * channels, 0, clock);
+        });
+        for lines in [1, 10, 40] {
+            let now_ps = lines * line_ps;
+            let utilisation = memory.stats(now_ps, now_ps).utilisation;
+            assert!((utilisation - 1.0).abs() < 1e-9, "{lines}: {utilisation}");
+        }
+        memory.reset_stats(30 * line_ps);
+        let utilisation = memory.stats(50 * line_ps, 20 * line_ps).utilisation;
+        assert!((utilisation - 0.5).abs() < 1e-9, "{utilisation}");
     }
 }

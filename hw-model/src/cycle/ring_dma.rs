@@ -258,7 +258,9 @@ impl CycleNic {
                 let asked_ps = self.upstream.transfer(now_ps, overhead);
                 let answered_ps = asked_ps + u64::from(pcie.read_ns) * 1_000;
                 let packets = len.div_ceil(pcie.max_payload_octets.into()).max(1);
-                let read_ps = self.downstream.transfer(answered_ps, len + packets * overhead);
+                let read_ps = self
+                    .downstream
+                    .transfer_later(now_ps, answered_ps, len + packets * overhead);
                 let done_at = self.clock.cycle_of_ps(read_ps).max(now + 1);
                 self.outstanding_reads += 1;
                 let at = self.reads.partition_point(|(answered, _)| *answered <= done_at);

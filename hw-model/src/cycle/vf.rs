@@ -255,7 +255,9 @@ impl CycleNic {
         let asked_ps = self.upstream.transfer(now_ps, requests * overhead);
         let packets = len.div_ceil(pcie.max_payload_octets.into()).max(1);
         let answered_ps = asked_ps + u64::from(pcie.read_ns) * 1_000;
-        let read_ps = self.downstream.transfer(answered_ps, len + packets * overhead);
+        let read_ps = self
+            .downstream
+            .transfer_later(now_ps, answered_ps, len + packets * overhead);
         // The datapath behind the link is as wide as all pipelines together.
         let words_ps = self.clock.ps(self.timing.words(len as usize)) / self.pipelines as u64;
         self.fetch_bus_ps = (self.fetch_bus_ps + words_ps).max(read_ps);

@@ -83,7 +83,8 @@ pub enum Distribution {
     Uniform,
     /// The n-th flow with a chance in proportion to 1/n.
     Zipf,
-    /// One flow after another, so that the flow of a frame is the one unused for longest: the worst that a cache can meet.
+    /// One flow after another in an order drawn once, so that the flow of a frame is the one unused for longest: the worst that a cache
+    /// can meet. The banks of the table memory are met as by chance.
     Cyclic,
 }
 

@@ -102,7 +102,8 @@ enum Kind {
     Uniform(ChaCha12Rng),
     /// Sums of 1/1 to 1/n: nothing but additions and divisions, so the same on every machine.
     Zipf(ChaCha12Rng, Vec<f64>),
-    Cyclic(u32),
+    /// Flows in an order drawn once, over and over, and the place of the next.
+    Cyclic(Vec<u32>, usize),
 }
 
 impl FlowOrder {
@@ -110,7 +111,7 @@ impl FlowOrder {
     #[must_use]
     pub fn new(distribution: Distribution, flows: u32, seed: u64) -> Self {
         let flows = flows.clamp(1, MAX_FLOWS);
-        let random = ChaCha12Rng::seed_from_u64(seed);
+        let mut random = ChaCha12Rng::seed_from_u64(seed);
         let kind = match distribution {
             Distribution::Uniform => Kind::Uniform(random),
             Distribution::Zipf => {
@@ -121,7 +122,14 @@ impl FlowOrder {
                 });
                 Kind::Zipf(random, sums.collect())
             }
-            Distribution::Cyclic => Kind::Cyclic(0),
+            Distribution::Cyclic => {
+                // Flows of neighbouring ports have hashes that differ by little, and would spread over the banks better than any chance.
+                let mut order: Vec<u32> = (0..flows).collect();
+                for left in (1..=flows).rev() {
+                    order.swap(below(left, &mut random) as usize, left as usize - 1);
+                }
+                Kind::Cyclic(order, 0)
+            }
         };
         Self { flows, kind }
     }
@@ -129,20 +137,25 @@ impl FlowOrder {
     /// The flow of the next frame, below the number of flows.
     pub fn next_flow(&mut self) -> u32 {
         match &mut self.kind {
-            Kind::Uniform(random) => ((u64::from(random.next_u32()) * u64::from(self.flows)) >> 32) as u32,
+            Kind::Uniform(random) => below(self.flows, random),
             Kind::Zipf(random, sums) => {
                 let share = f64::from(random.next_u32()) / 4_294_967_296.0;
                 let at = share * sums.last().copied().unwrap_or(0.0);
                 let rank = sums.partition_point(|sum| *sum <= at);
                 rank.min(sums.len() - 1) as u32
             }
-            Kind::Cyclic(next) => {
-                let flow = *next;
-                *next = (flow + 1) % self.flows;
+            Kind::Cyclic(order, next) => {
+                let flow = order[*next];
+                *next = (*next + 1) % order.len();
                 flow
             }
         }
     }
+}
+
+/// A number below a bound, each with the same chance but for one in two to the 32nd.
+fn below(bound: u32, random: &mut ChaCha12Rng) -> u32 {
+    ((u64::from(random.next_u32()) * u64::from(bound)) >> 32) as u32
 }
 
 #[cfg(test)]
@@ -199,6 +212,13 @@ mod tests {
         let uniform = count(Distribution::Uniform);
         assert!(uniform.iter().all(|n| (800..1_200).contains(n)), "{uniform:?}");
         assert_eq!(count(Distribution::Cyclic), [1_000; 100]);
+        let mut cyclic = FlowOrder::new(Distribution::Cyclic, 100, 7);
+        let [first, second] = [(); 2].map(|()| (0..100).map(|_| cyclic.next_flow()).collect::<Vec<_>>());
+        assert_eq!(first, second, "the flow of a frame is the one unused for longest");
+        assert_eq!(first.iter().collect::<HashSet<_>>().len(), 100);
+        // Three steps in a hundred would go to the next flow or its neighbours by chance.
+        let steps = first.windows(2).filter(|pair| pair[0].abs_diff(pair[1]) <= 1);
+        assert!(steps.count() < 15, "neighbours follow each other: {first:?}");
         let zipf = count(Distribution::Zipf);
         // The sum of 1/1 to 1/100 is 5.187.
         for (rank, n) in [(1, zipf[0]), (2, zipf[1]), (10, zipf[9])] {

@@ -413,8 +413,8 @@ fn by_flows(points: &[&Point], protection: Protection, frame_len: u32) -> Figure
     Figure {
         title: format!("Share of the line by number of flows, {name}, {frame_len} octets"),
         lead:
-            "What tables that do not fit on chip cost. Worst case: flows in turn, so that each frame’s flow is the one \
-               unused for longest. The slower of the two directions."
+            "What tables that do not fit on chip cost. Worst case: flows in turn, in an order drawn once, so that each frame’s \
+               flow is the one unused for longest and no cache helps. The slower of the two directions."
                 .to_owned(),
         table: Table {
             id: format!("{id}-{frame_len}-table"),
