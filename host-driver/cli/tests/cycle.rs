@@ -139,6 +139,33 @@ fn the_same_run_takes_the_same_cycles_and_shows_its_inside_on_request() {
 }
 
 #[test]
+fn cycles_and_flow_log_depend_on_the_seed_and_not_on_the_keys() {
+    let folder = folder("same-seed");
+    // Each run has keys of its own.
+    let [first, again, other] = [("first", "5"), ("again", "5"), ("other", "6")].map(|(name, seed)| {
+        let out = folder.join(name);
+        done(&[
+            "run",
+            SCENARIO,
+            "--model",
+            "cycle",
+            "--loss",
+            "0.02",
+            "--seed",
+            seed,
+            "--out",
+            as_arg(&out),
+        ]);
+        let file = |name: &str| fs::read(out.join(name)).expect("a file");
+        let same = ["cycles.json", "flow-log.json", "vm-alice.pcapng", "vm-bob.pcapng"].map(file);
+        (same, file("wire.pcapng"))
+    });
+    assert!(first.0 == again.0, "time depends on what is secret");
+    assert!(first.1 != again.1, "the same keys twice");
+    assert!(first.0 != other.0);
+}
+
+#[test]
 fn options_of_the_cycle_model_are_wrong_usage_without_it() {
     for option in ["--hw", "--wave", "--trace"] {
         let output = sealnic(&["run", SCENARIO, option, "x"]);

@@ -80,7 +80,9 @@ pub struct RunOptions {
     pub observation: Observation,
     /// What the wire does to frames.
     pub impairments: Impairments,
-    /// Fixed keys, connection ids and hash secrets: the same octets on the wire in every run. For tests only.
+    /// Seed of all that is drawn for the NICs and is no key: connection ids, hash secrets, generations.
+    pub seed: u64,
+    /// Fixed keys: the same octets on the wire in every run of a seed. For tests only.
     pub unsafe_fixed_keys: bool,
     /// File for the run's record keys.
     pub unsafe_write_keys: Option<PathBuf>,

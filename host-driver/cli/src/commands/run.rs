@@ -45,16 +45,16 @@ pub(crate) struct Args {
     /// Share of datagrams that the wire loses (0 to 1).
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     loss: f64,
-    /// Share of datagrams that the wire holds back behind later ones.
+    /// Share of datagrams that the wire holds back behind later ones (0 to 1).
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     reorder: f64,
-    /// Share of datagrams that the wire delivers twice.
+    /// Share of datagrams that the wire delivers twice (0 to 1).
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     duplicate: f64,
-    /// Share of datagrams in which the wire flips one bit.
+    /// Share of datagrams in which the wire flips one bit (0 to 1).
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     corrupt: f64,
-    /// Seed of the wire's choices.
+    /// Seed of all that is drawn and is no key: the wire's choices, connection ids, hash secrets.
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     seed: u64,
     /// Write the run's record keys to FILE as JSON. Whoever has them can read and forge the run's traffic.
@@ -145,6 +145,7 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
             corrupt: args.corrupt,
             seed: args.seed,
         },
+        seed: args.seed,
         unsafe_fixed_keys: args.unsafe_fixed_keys,
         unsafe_write_keys: args.unsafe_write_keys.clone(),
         frame_fates: args.frame_fates,
