@@ -6,9 +6,11 @@
 )]
 
 use sealnic_hw_model::cycle::{CycleStats, HwConfig};
+use sealnic_sim::Scenario;
 use sealnic_sim::line_rate::bed::{Bed, Load, Outcome};
 use sealnic_sim::line_rate::inside::CycleMeter;
 use sealnic_sim::line_rate::{Direction, Distribution, Protection};
+use sealnic_sim::run::{ModelKind, RunOptions, run};
 
 const LOAD: Load = Load {
     frame_len: 64,
@@ -37,8 +39,16 @@ fn measured(hardware: &HwConfig, load: &Load) -> (Outcome, CycleStats) {
     (outcome, bed.meter().stats())
 }
 
-/// Each unit and each FIFO accounts for every frame.
+/// Each unit and each FIFO accounts for every frame, and no part does more than the time allows.
 fn check_conservation(stats: &CycleStats) {
+    for part in &stats.resources {
+        assert!(
+            (0.0..=1.0).contains(&part.utilisation),
+            "{}: {}",
+            part.name,
+            part.utilisation
+        );
+    }
     assert_eq!(stats.entered, stats.left + stats.ended + stats.held);
     for unit in &stats.units {
         assert_eq!(unit.entered, unit.left + unit.ended + unit.held, "{}", unit.unit);
@@ -193,4 +203,41 @@ fn flows_of_unequal_weight_that_fit_on_chip_are_held_back_by_nothing_but_the_lin
         assert_eq!((figures.limit.unit.as_str(), figures.dropped()), ("line", 0));
     }
     check_conservation(&stats);
+}
+
+#[test]
+fn hardware_that_is_slow_for_its_line_is_measured_all_the_same() {
+    // Ways far longer than a sample: what fills them is more than what counts.
+    let slow_ways = hardware(|hw| {
+        (hw.link.receive_ns, hw.link.transmit_ns) = (100_000, 100_000);
+        (hw.pcie.read_ns, hw.pcie.write_ns) = (100_000, 100_000);
+        hw.pcie.outstanding_reads = 4_096;
+        hw.ports.queue_frames = 65_536;
+        hw.core.packet_buffer_octets = 1 << 24;
+    });
+    let (outcome, stats) = measured(&slow_ways, &LOAD);
+    check_conservation(&stats);
+    for figures in &outcome.directions {
+        assert!(figures.percent_of_line() > 1.0, "{:?}", figures.achieved);
+        assert!(figures.latency.p50 > 200_000, "{:?}", figures.latency);
+    }
+    // A tenth of a second for each flow's first frame.
+    let slow_cpu = hardware(|hw| (hw.control_cpu.clock_mhz, hw.control_cpu.decide_cycles) = (10, 1_000_000));
+    let (_, stats) = measured(&slow_cpu, &LOAD);
+    check_conservation(&stats);
+}
+
+#[test]
+fn a_control_cpu_that_takes_minutes_for_all_flows_is_slow_and_not_broken() {
+    let example = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/many-flows.toml");
+    let options = RunOptions {
+        model: ModelKind::Cycle,
+        hardware: Some(hardware(|hw| {
+            (hw.control_cpu.clock_mhz, hw.control_cpu.decide_cycles) = (10, 1_000_000);
+            hw.control_cpu.queue_frames = 65_536;
+        })),
+        ..RunOptions::default()
+    };
+    let summary = run(&Scenario::load(&example).unwrap(), &options, &mut ()).unwrap();
+    assert!(summary.accounting.balanced && summary.frames.delivered > 0);
 }

@@ -92,7 +92,7 @@ pub(crate) enum CommandError {
         source: io::Error,
     },
     /// A measurement failed.
-    #[error("nothing can be measured: {0}; this is a bug, please report it")]
+    #[error("nothing can be measured: {0}")]
     Bench(String),
     /// NICs can't be served.
     #[error("the NICs can't be served: {0}")]

@@ -399,18 +399,22 @@ impl HwConfig {
         ] {
             rule(value.is_power_of_two(), field, value, power)?;
         }
-        rule(
-            u64::from(self.lookup.cache_sets) * u64::from(self.lookup.cache_ways) <= 1 << 22,
-            "lookup.cache_ways",
-            self.lookup.cache_ways,
-            "such that sets times ways are at most 4,194,304",
-        )?;
-        rule(
-            u64::from(self.sa_fetch.cache_sets) * u64::from(self.sa_fetch.cache_ways) <= 1 << 22,
-            "sa_fetch.cache_ways",
-            self.sa_fetch.cache_ways,
-            "such that sets times ways are at most 4,194,304",
-        )?;
+        // Each pipeline has its own, in each direction; the model keeps a few octets for each line.
+        for (field, sets, ways) in [
+            ("lookup.cache_ways", self.lookup.cache_sets, self.lookup.cache_ways),
+            (
+                "sa_fetch.cache_ways",
+                self.sa_fetch.cache_sets,
+                self.sa_fetch.cache_ways,
+            ),
+        ] {
+            rule(
+                u64::from(sets) * u64::from(ways) * u64::from(self.core.pipelines) <= 1 << 22,
+                field,
+                ways,
+                "such that sets times ways times pipelines are at most 4,194,304",
+            )?;
+        }
         rule(
             8_000 % self.link.rate_gbps == 0,
             "link.rate_gbps",
@@ -500,6 +504,22 @@ mod tests {
         ] {
             let error = with(field, value).unwrap_err().to_string();
             assert!(error.contains(rule), "{error}");
+        }
+    }
+
+    #[test]
+    fn caches_of_all_pipelines_together_have_a_bound() {
+        for section in ["lookup", "sa_fetch"] {
+            let mut table: toml::Table = PRESETS[0].1.parse().unwrap();
+            let mut set = |section: &str, key: &str, value: i64| {
+                table[section].as_table_mut().unwrap()[key] = value.into();
+                HwConfig::from_toml(&toml::to_string(&table).unwrap())
+            };
+            set(section, "cache_sets", 65_536).unwrap();
+            set(section, "cache_ways", 64).unwrap();
+            let error = set("core", "pipelines", 2).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{section}.cache_ways is 64; ")), "{error}");
+            set(section, "cache_ways", 32).unwrap();
         }
     }
 

@@ -26,8 +26,11 @@ const INSTALL_GAP_NS: u64 = 4_000;
 /// table memory.
 const MAX_FILL_FRAMES: u32 = 200_000;
 const FILL_GAP_NS: u64 = 500;
-/// A NIC that is not at rest this long after its last frame is broken.
+/// A NIC that works on something this long after the last frame that came in or out is broken: the slowest hardware takes a tenth of a second for a
+/// flow's first frame.
 const REST_NS: u64 = 10_000_000_000;
+/// Frames that a load takes to fill a NIC which is slow for its line, at most.
+const MAX_PATH_FRAMES: u64 = 400_000;
 
 /// From this share on the line is full, and nothing else limits.
 const FULL_LINE: f64 = 0.995;
@@ -81,7 +84,7 @@ pub struct Load {
     pub flows: u32,
     /// Order of the flows.
     pub distribution: Distribution,
-    /// Frames in each direction before the sample.
+    /// Frames in each direction before the sample, at least: more where the NIC takes longer to fill.
     pub warm_up_frames: u32,
     /// Frames in each direction that count.
     pub sample_frames: u32,
@@ -108,6 +111,8 @@ pub struct Bed<M> {
     pairs: u32,
     /// Flows that NIC and peer know.
     known_flows: u32,
+    /// How long frames take that come one by one, at most.
+    path_ns: u64,
     now_ns: u64,
 }
 
@@ -152,6 +157,7 @@ impl<M: Meter> Bed<M> {
             line_mbit_per_s,
             pairs,
             known_flows: 0,
+            path_ns: 0,
             now_ns: 0,
         })
     }
@@ -183,20 +189,22 @@ impl<M: Meter> Bed<M> {
         }
     }
 
-    /// Lets the NIC finish all that it has begun.
-    fn rest(&mut self, take: &mut dyn FnMut(&mut dyn HwModel) -> Result<(), BedError>) -> Result<(), BedError> {
-        let limit_ns = self.now_ns.saturating_add(REST_NS);
+    /// Lets the NIC finish all that it has begun. `take` takes what came of frames, and says of how many.
+    fn rest(&mut self, take: &mut dyn FnMut(&mut dyn HwModel) -> Result<u32, BedError>) -> Result<(), BedError> {
         take(self.nic())?;
+        let mut last_ns = self.now_ns;
         while let Some(next_ns) = self.nic().next_event_ns() {
-            if next_ns > limit_ns {
+            if next_ns > last_ns.saturating_add(REST_NS) {
                 return Err(BedError::Wrong(format!(
-                    "the NIC is not at rest {REST_NS} ns after its last frame"
+                    "the NIC still works on something {REST_NS} ns after its last frame"
                 )));
             }
             self.now_ns = self.now_ns.max(next_ns.saturating_add(100));
             let now_ns = self.now_ns;
             self.nic().advance(now_ns);
-            take(self.nic())?;
+            if take(self.nic())? != 0 {
+                last_ns = now_ns;
+            }
         }
         Ok(())
     }
@@ -222,6 +230,7 @@ impl<M: Meter> Bed<M> {
                 self.nic().submit(Edge::Wire, packet);
             }
             self.rest(&mut |nic| {
+                let before = carried;
                 while let Some((edge, _)) = nic.collect() {
                     carried += u32::from(matches!(edge, Edge::Wire | Edge::Vf(_)));
                 }
@@ -230,7 +239,7 @@ impl<M: Meter> Bed<M> {
                         "flow {} can't be made known: {:?}",
                         ended.tag, ended.verdict
                     ))),
-                    None => Ok(()),
+                    None => Ok(carried - before),
                 }
             })?;
             if carried != wanted {
@@ -248,8 +257,11 @@ impl<M: Meter> Bed<M> {
     fn fill_caches(&mut self, flows: u32, orders: &mut [FlowOrder; 2]) -> Result<(), BedError> {
         let mut makers = [0, 1].map(|host| FrameMaker::new(host, 64, self.pairs));
         let mut discard = |nic: &mut dyn HwModel| {
-            while nic.collect().is_some() || nic.ended().is_some() {}
-            Ok(())
+            let mut discarded = 0;
+            while nic.collect().is_some() || nic.ended().is_some() {
+                discarded += 1;
+            }
+            Ok(discarded)
         };
         for frame in 0..flows.saturating_mul(2).min(MAX_FILL_FRAMES) {
             self.now_ns += FILL_GAP_NS;
@@ -264,7 +276,9 @@ impl<M: Meter> Bed<M> {
                 self.meter.wire_marks(0);
             }
         }
+        let last_ns = self.now_ns;
         self.rest(&mut discard)?;
+        self.path_ns = self.now_ns - last_ns;
         self.meter.wire_marks(0);
         Ok(())
     }
@@ -277,14 +291,17 @@ impl<M: Meter> Bed<M> {
         self.make_known(load.flows)?;
         let mut orders = [0, 1].map(|host| FlowOrder::new(load.distribution, load.flows, load.seed * 2 + host));
         self.fill_caches(load.flows, &mut orders)?;
-        let total = load.warm_up_frames + load.sample_frames;
-        let mut makers = [0, 1].map(|host| FrameMaker::new(host, load.frame_len, self.pairs));
-        let start_ns = self.now_ns + GAP_NS;
         let (protection, line) = (self.protection, self.line_mbit_per_s);
         let offered_ps = move |frame: u32| line_time_ps(protection, load.frame_len, line, frame.into());
+        // A sample is no use before the first frame has come through.
+        let path_frames = 2 * self.path_ns * 1_000 / offered_ps(1).max(1);
+        let warm_up_frames = load.warm_up_frames.max(path_frames.min(MAX_PATH_FRAMES) as u32);
+        let total = warm_up_frames + load.sample_frames;
+        let mut makers = [0, 1].map(|host| FrameMaker::new(host, load.frame_len, self.pairs));
+        let start_ns = self.now_ns + GAP_NS;
         let mut ways = [(); 2].map(|()| Way::new(total));
         for frame in 0..total {
-            if frame == load.warm_up_frames {
+            if frame == warm_up_frames {
                 self.meter.restart();
             }
             let time_ns = start_ns + offered_ps(frame) / 1_000;
@@ -320,8 +337,8 @@ impl<M: Meter> Bed<M> {
             )));
         }
         let window = Window {
-            first: load.warm_up_frames,
-            start_ps: offered_ps(load.warm_up_frames),
+            first: warm_up_frames,
+            start_ps: offered_ps(warm_up_frames),
             end_ps: offered_ps(total),
         };
         let mut wire = Vec::new();
@@ -388,8 +405,10 @@ fn tag(direction: Direction, frame: u32) -> u64 {
 }
 
 /// Takes what became of a load's frames.
-fn take_results(nic: &mut dyn HwModel, ways: &mut [Way; 2]) -> Result<(), BedError> {
+fn take_results(nic: &mut dyn HwModel, ways: &mut [Way; 2]) -> Result<u32, BedError> {
+    let mut taken = 0;
     while let Some((edge, packet)) = nic.collect() {
+        taken += 1;
         let (way, frame) = ((packet.tag & 1) as usize, packet.tag >> 1);
         let expected = matches!((way, edge), (0, Edge::Wire) | (1, Edge::Vf(_)));
         match ways[way].left_ns.get_mut(frame as usize) {
@@ -405,11 +424,12 @@ fn take_results(nic: &mut dyn HwModel, ways: &mut [Way; 2]) -> Result<(), BedErr
         let Verdict::Drop(reason) = ended.verdict else {
             return Err(BedError::Wrong("a frame of the load was consumed".to_owned()));
         };
+        taken += 1;
         ways[(ended.tag & 1) as usize]
             .dropped
             .push(((ended.tag >> 1) as u32, reason.name()));
     }
-    Ok(())
+    Ok(taken)
 }
 
 /// What became of the frames of one direction.

@@ -101,6 +101,8 @@ pub struct Network {
     outputs: BinaryHeap<Reverse<Timed<(usize, Edge, Packet)>>>,
     /// Numbers given to inputs and outputs.
     order: u64,
+    /// Frames that came to their end in a NIC.
+    ended: u64,
     /// Everything before this is over.
     now_ns: u64,
 }
@@ -138,7 +140,8 @@ impl<T> Ord for Timed<T> {
     }
 }
 
-/// After this time without a frame handed over, a NIC that still works on something is taken to be broken.
+/// After this time without a frame handed over or given out, a NIC that still works on something is taken to be broken: longer than the slowest
+/// hardware takes for the slowest thing it does.
 const REST_NS: u64 = 10_000_000_000;
 
 impl Network {
@@ -177,6 +180,7 @@ impl Network {
             inputs: BinaryHeap::new(),
             outputs: BinaryHeap::new(),
             order: 0,
+            ended: 0,
             now_ns: 0,
         })
     }
@@ -242,12 +246,17 @@ impl Network {
     /// # Errors
     /// A NIC doesn't come to rest.
     pub fn rest(&mut self, observe: &mut dyn FnMut(Observed<'_>)) -> Result<(), Restless> {
-        let mut last_input_ns = self.now_ns;
+        let mut last_ns = self.now_ns;
+        let mut moved = (self.order, self.ended);
         while let Some(start_ns) = self.next_ns() {
             if let Some(Reverse(input)) = self.inputs.peek() {
-                last_input_ns = last_input_ns.max(input.key.0);
+                last_ns = last_ns.max(input.key.0);
             }
-            if start_ns > last_input_ns.saturating_add(REST_NS) {
+            if moved != (self.order, self.ended) {
+                moved = (self.order, self.ended);
+                last_ns = last_ns.max(self.now_ns);
+            }
+            if start_ns > last_ns.saturating_add(REST_NS) {
                 let busy = (0..self.hosts.len()).find(|host| self.next_event_ns(*host).is_some());
                 return Err(self.restless(busy.unwrap_or(0), "it still works on something", start_ns));
             }
@@ -340,6 +349,7 @@ impl Network {
             }));
         }
         while let Some(ended) = self.model(host).ended() {
+            self.ended += 1;
             observe(Observed::Ended { ended });
         }
     }

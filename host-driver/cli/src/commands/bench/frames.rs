@@ -127,10 +127,12 @@ fn carry(network: &mut Network, frame: &[u8], flow: u32, time_ns: &mut u64) -> R
     };
     network
         .submit(0, 0, packet, &mut observe)
-        .map_err(|restless| CommandError::Bench(restless.to_string()))?;
+        .map_err(|restless| CommandError::Bench(format!("{restless}; this is a bug, please report it")))?;
     if has_arrived {
         Ok(())
     } else {
-        Err(CommandError::Bench(format!("a frame of flow {flow} didn't arrive")))
+        Err(CommandError::Bench(format!(
+            "a frame of flow {flow} didn't arrive; this is a bug, please report it"
+        )))
     }
 }

@@ -28,7 +28,7 @@ pub(super) struct Records {
 
 /// Both ends of a key that nobody uses for anything else.
 fn states(dtls: &str, cipher: &str) -> Result<(WriteState, ReadState), CommandError> {
-    let failed = |what: &str| CommandError::Bench(what.to_owned());
+    let failed = |what: &str| CommandError::Bench(format!("{what}; this is a bug, please report it"));
     let config = RecordConfig {
         version: if dtls == "1.2" {
             Version::Dtls12
@@ -82,7 +82,9 @@ pub(super) fn measure_records(
             if good {
                 Ok((sealed, batch.len()))
             } else {
-                Err(CommandError::Bench("a record didn't open as it was sealed".to_owned()))
+                Err(CommandError::Bench(
+                    "a record didn't open as it was sealed; this is a bug, please report it".to_owned(),
+                ))
             }
         })?;
         open_times.sort_by(f64::total_cmp);
