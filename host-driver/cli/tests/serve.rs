@@ -159,6 +159,7 @@ fn wrong_arguments_are_told_apart_from_what_can_not_be_done() {
         &["--scenario", SCENARIO],
         &["--socket-dir", "x"],
         &["--socket", "x", "--model", "best"],
+        &["--socket", "/nowhere/nic.sock", "--hw", "100g"],
     ] {
         assert_eq!(run(args).status.code(), Some(2), "{args:?}");
     }

@@ -20,6 +20,11 @@ pub trait Board: Transport {
     fn polled<'b>(&'b self, polled: &mut Vec<PollFd<'b>>) {
         let _ = polled;
     }
+
+    /// Whether the device goes on when this way to it ends. Only a model in this process doesn't.
+    fn outlives_us(&self) -> bool {
+        true
+    }
 }
 
 /// Wakes the owner.

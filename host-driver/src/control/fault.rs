@@ -104,6 +104,10 @@ impl Board for FaultBoard {
     fn polled<'b>(&'b self, polled: &mut Vec<rustix::event::PollFd<'b>>) {
         self.0.polled(polled);
     }
+
+    fn outlives_us(&self) -> bool {
+        self.0.outlives_us()
+    }
 }
 
 impl Transport for FaultBoard {

@@ -622,11 +622,13 @@ impl Owner {
         }
         let log = std::mem::replace(&mut self.flow_log, FlowLog::new(FlowLogConfig::default(), &[]));
         self.write_records(&log.finish().records);
-        tracing::info!(
-            device = self.config.name,
-            events = self.events,
+        let board = self.device.as_mut().map(|device| device.transport_mut());
+        let what_comes = if board.is_none_or(|board| board.outlives_us()) {
             "gave the device up; it goes on as programmed"
-        );
+        } else {
+            "gave the device up; it ends with this process"
+        };
+        tracing::info!(device = self.config.name, events = self.events, "{what_comes}");
     }
 }
 

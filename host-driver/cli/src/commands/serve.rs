@@ -40,9 +40,9 @@ pub(crate) struct Args {
     /// What stands for the NICs.
     #[arg(long, value_enum, default_value_t = Model::Functional)]
     model: Model,
-    /// Hardware of the cycle model: a file, or one of the presets 100g, 200g, 400g, entry.
-    #[arg(long, value_name = "FILE", default_value = "100g")]
-    hw: PathBuf,
+    /// Hardware of the cycle model: a file, or one of the presets 100g, 200g, 400g, entry. The default is 100g.
+    #[arg(long, value_name = "FILE")]
+    hw: Option<PathBuf>,
     /// File for what is on the wire, as pcapng.
     #[arg(long, value_name = "FILE")]
     capture: Option<PathBuf>,
@@ -62,11 +62,18 @@ enum Model {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
-    let scenario = args.scenario.as_deref().map(Scenario::load).transpose()?;
-    let hardware = match args.model {
-        Model::Functional => None,
-        Model::Cycle => Some(super::hardware(&args.hw)?),
+    let hardware = match (args.model, &args.hw) {
+        (Model::Functional, None) => None,
+        (Model::Functional, Some(_)) => {
+            return Err(CommandError::Usage(
+                "--hw is of use with --model cycle only, the functional model takes no time; add --model cycle, or leave --hw out"
+                    .to_owned(),
+            ));
+        }
+        (Model::Cycle, Some(name)) => Some(super::hardware(name)?),
+        (Model::Cycle, None) => Some(HwConfig::default_preset()?),
     };
+    let scenario = args.scenario.as_deref().map(Scenario::load).transpose()?;
     let nics = match (&scenario, &args.socket_dir) {
         (Some(scenario), Some(folder)) => scenario
             .hosts

@@ -131,6 +131,10 @@ impl Board for InProcess {
         }
         Some(self.next_advance - now)
     }
+
+    fn outlives_us(&self) -> bool {
+        false
+    }
 }
 
 impl Transport for InProcess {

@@ -15,6 +15,9 @@ fn a_daemon_that_is_told_to_stop_gives_its_socket_back() {
         daemon.signal(signal);
         assert_eq!(daemon.wait(), Some(0), "{}", daemon.said());
         assert!(!daemon.socket.exists());
+        // The device was in its process.
+        let said = daemon.said();
+        assert!(said.contains("it ends with this process"), "{said}");
         drop((silent, follower));
     }
 }
