@@ -361,15 +361,16 @@ impl<M: Meter> Bed<M> {
             .zip(&ways)
             .zip(limits)
         {
+            let share = way.delivered_share(window.first);
             let frames_per_s = match direction {
                 Direction::Egress => window.rate(egress_marks.iter().map(|mark| mark.end_ps).collect()),
                 Direction::Ingress => {
-                    // What VMs get in the end is no more than what they get meanwhile, nor more than what the line brought.
                     let written = way.left_ns.iter().flatten().map(|left| (left - start_ns) * 1_000);
-                    let share = way.delivered_share(window.first);
-                    window.rate(written.collect()).min(line.frames_per_s * share)
+                    window.rate(written.collect())
                 }
             };
+            // What leaves in the end is no more than what leaves meanwhile, nor more than what is left of what was offered.
+            let frames_per_s = frames_per_s.min(line.frames_per_s * share);
             let achieved = Rates::new(load.frame_len, frames_per_s);
             let line_share = achieved.frames_per_s / line.frames_per_s;
             directions.push(DirectionFigures {

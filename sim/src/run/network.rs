@@ -246,7 +246,8 @@ impl Network {
     /// # Errors
     /// A NIC doesn't come to rest.
     pub fn rest(&mut self, observe: &mut dyn FnMut(Observed<'_>)) -> Result<(), Restless> {
-        let mut last_ns = self.now_ns;
+        // A NIC that had to wait for its control CPU to answer a command is ahead of the others.
+        let mut last_ns = self.next_ns().unwrap_or(0).max(self.now_ns);
         let mut moved = (self.order, self.ended);
         while let Some(start_ns) = self.next_ns() {
             if let Some(Reverse(input)) = self.inputs.peek() {
