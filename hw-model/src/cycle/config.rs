@@ -399,6 +399,35 @@ impl HwConfig {
         ] {
             rule(value.is_power_of_two(), field, value, power)?;
         }
+        // A slower CPU keeps frames waiting for so long that flows age before their frames have left.
+        let cpu = &self.control_cpu;
+        for (field, cycles, most_us, text) in [
+            (
+                "control_cpu.decide_cycles",
+                cpu.decide_cycles,
+                10_000,
+                "such that the CPU takes at most 10 ms (cycles by clock_mhz)",
+            ),
+            (
+                "control_cpu.host_frame_cycles",
+                cpu.host_frame_cycles,
+                10_000,
+                "such that the CPU takes at most 10 ms (cycles by clock_mhz)",
+            ),
+            (
+                "control_cpu.command_cycles",
+                cpu.command_cycles,
+                100_000,
+                "such that the CPU takes at most 100 ms (cycles by clock_mhz)",
+            ),
+        ] {
+            rule(
+                u64::from(cycles) <= most_us * u64::from(cpu.clock_mhz),
+                field,
+                cycles,
+                text,
+            )?;
+        }
         // Each pipeline has its own, in each direction; the model keeps a few octets for each line.
         for (field, sets, ways) in [
             ("lookup.cache_ways", self.lookup.cache_sets, self.lookup.cache_ways),
@@ -504,6 +533,25 @@ mod tests {
         ] {
             let error = with(field, value).unwrap_err().to_string();
             assert!(error.contains(rule), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_control_cpu_may_be_slow_but_not_without_bound() {
+        let mut table: toml::Table = PRESETS[0].1.parse().unwrap();
+        let mut set = |key: &str, value: i64| {
+            table["control_cpu"].as_table_mut().unwrap()[key] = value.into();
+            HwConfig::from_toml(&toml::to_string(&table).unwrap())
+        };
+        set("clock_mhz", 10).unwrap();
+        for (key, most) in [
+            ("decide_cycles", 100_000),
+            ("host_frame_cycles", 100_000),
+            ("command_cycles", 1_000_000),
+        ] {
+            let error = set(key, most + 1).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("control_cpu.{key} is ")), "{error}");
+            set(key, most).unwrap();
         }
     }
 

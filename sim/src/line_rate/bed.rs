@@ -26,8 +26,8 @@ const INSTALL_GAP_NS: u64 = 4_000;
 /// table memory.
 const MAX_FILL_FRAMES: u32 = 200_000;
 const FILL_GAP_NS: u64 = 500;
-/// A NIC that works on something this long after the last frame that came in or out is broken: the slowest hardware takes a tenth of a second for a
-/// flow's first frame.
+/// A NIC that works on something this long after the last frame that came in or out is broken: the slowest hardware takes a hundredth of a second for
+/// a flow's first frame.
 const REST_NS: u64 = 10_000_000_000;
 /// Frames that a load takes to fill a NIC which is slow for its line, at most.
 const MAX_PATH_FRAMES: u64 = 400_000;
