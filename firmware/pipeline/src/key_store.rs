@@ -1,23 +1,27 @@
 //! Associations and their SAs. Key material enters through `KeyStore::install` and never leaves; an SA is a handle.
 
+mod claim;
+mod sa;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use claim::Claim;
+pub(crate) use sa::{Keys, Sa};
+
+use self::sa::{vacate, wipe_stack};
 use crate::encap::{Ends, Template};
-use crate::frame::Frame;
 use crate::index::{Index, Key};
 use crate::memory::{Memory, Sizes};
 use crate::parse::Outer;
 use crate::tables::check;
-use sealnic_abi::DropReason;
-use sealnic_abi::event::EventKind;
 use sealnic_abi::mailbox::Status;
 use sealnic_abi::object::{
     Address, Association, AssociationState, CipherSuite, DeviceConfig, Direction, DtlsVersion, SaInstall, SaPhase,
     SaState,
 };
-use sealnic_dtls::{ConnectionId, KeyMaterial, Limits, ReadState, RecordConfig, SealError, Version, WriteState};
-use sealnic_wire::dtls::{self, DtlsCidRecord, DtlsRecord, DtlsUnified, RecordKind};
+use sealnic_dtls::{ConnectionId, KeyMaterial, Limits, ReadState, RecordConfig, Version, WriteState};
 use sealnic_wire::vxlan;
 use zerocopy::{Immutable, IntoBytes};
-use zeroize::Zeroize;
 
 /// Read epochs of an association that may be live at once.
 pub const MAX_READ_EPOCHS: usize = 2;
@@ -86,86 +90,6 @@ pub(crate) struct Peer {
     reads: [Option<SaId>; MAX_READ_EPOCHS],
 }
 
-/// Sealing or opening half of an SA.
-#[allow(
-    clippy::large_enum_variant,
-    reason = "slots are of one size in caller-supplied memory, and there is no heap"
-)]
-pub(crate) enum Keys {
-    Write(WriteState),
-    Read(ReadState),
-}
-
-/// A security association.
-pub(crate) struct Sa {
-    pub(crate) association: AssociationId,
-    pub(crate) epoch: u64,
-    pub(crate) phase: SaPhase,
-    pub(crate) keys: Keys,
-    /// The host was told of the soft limit.
-    pub(crate) soft_reported: bool,
-    octets: u64,
-    generation: u64,
-    pub(crate) retire_ns: u64,
-}
-
-impl Sa {
-    /// Whether a retiring SA's overlap is over.
-    pub(crate) fn has_ended(&self, now_ns: u64) -> bool {
-        now_ns >= self.retire_ns
-    }
-
-    pub(crate) fn add_octets(&mut self, octets: usize) {
-        self.octets += octets as u64;
-    }
-
-    /// Wraps the frame into a record, in place. Returns its number, and what the host should hear of.
-    #[inline(always)]
-    pub(crate) fn seal(
-        &mut self,
-        content_type: u8,
-        frame: &mut Frame<'_>,
-    ) -> (Result<u64, DropReason>, Option<EventKind>) {
-        let plaintext_len = frame.len();
-        let Keys::Write(write) = &mut self.keys else {
-            return (Err(DropReason::NoWriteSa), None);
-        };
-        // A shorter record may still have been within the limit; but the host was told that this is the end.
-        if self.phase == SaPhase::Dead {
-            return (Err(DropReason::NoWriteSa), None);
-        }
-        let room = frame
-            .push_back(write.trailer_len())
-            .and_then(|()| frame.push_front(write.header_len()));
-        let Some(record) = room else {
-            return (Err(DropReason::FrameTooLong), None);
-        };
-        match write.seal(content_type, record) {
-            Ok(sealed) => {
-                self.octets += plaintext_len as u64;
-                let is_news = sealed.soft_limit && !self.soft_reported;
-                self.soft_reported |= sealed.soft_limit;
-                (Ok(sealed.seq), is_news.then_some(EventKind::SaSoftLimit))
-            }
-            Err(SealError::HardLimit | SealError::SequenceExhausted) => {
-                let is_news = self.phase != SaPhase::Dead;
-                self.phase = SaPhase::Dead;
-                (Err(DropReason::NoWriteSa), is_news.then_some(EventKind::SaHardLimit))
-            }
-            Err(_) => (Err(DropReason::FrameTooLong), None),
-        }
-    }
-}
-
-/// What a record from the wire says of itself before anything is authenticated.
-#[derive(Clone, Copy)]
-pub(crate) enum Claim {
-    /// A protected record that this SA may open.
-    Protected(SaId),
-    /// A record of epoch 0: the host's business.
-    Handshake,
-}
-
 /// Associations, SAs, and the memory of keys once installed.
 pub struct KeyStore<M: Memory> {
     peers: M::Slice<Option<Peer>>,
@@ -178,26 +102,6 @@ pub struct KeyStore<M: Memory> {
     next_retire_ns: u64,
     /// Where the search for ended overlaps goes on.
     expiry_at: usize,
-}
-
-/// Empties a place and wipes its keys where they lie: what is moved out of a place leaves its octets behind.
-fn vacate(slot: &mut Option<Sa>) {
-    // Assigning `None` may copy a whole place off the stack, whose octets are whatever was there before, keys among them.
-    wipe_stack();
-    let_go(slot);
-}
-
-#[inline(never)]
-fn let_go(slot: &mut Option<Sa>) {
-    *slot = None;
-}
-
-/// Wipes the stack below the caller, as far as key expansion and moves of an SA reach: values that were moved leave copies there.
-#[inline(never)]
-fn wipe_stack() {
-    let mut below = [0xff_u8; 8 * size_of::<Option<Sa>>()];
-    below.zeroize();
-    core::hint::black_box(&mut below);
 }
 
 fn pair_key(local_vni: u32, peer_vni: u32, pa: &Address) -> PairKey {
@@ -668,65 +572,6 @@ impl<M: Memory> KeyStore<M> {
     pub(crate) fn association_slots(&self) -> usize {
         self.peers.len()
     }
-
-    /// What the record in a datagram claims to be: association by connection id, else by 5-tuple; then the SA by epoch.
-    #[inline(always)]
-    pub(crate) fn claim(&self, outer: &Outer, record: &[u8], cid_len: u8) -> Result<Claim, DropReason> {
-        let cid_len = usize::from(cid_len);
-        let malformed = |_| DropReason::RecordMalformed;
-        let first = *record.first().ok_or(DropReason::RecordMalformed)?;
-        let by_cid = |cid: &[u8]| {
-            if cid.is_empty() {
-                None
-            } else {
-                self.by_cid.get(&cid_key(cid)?)
-            }
-        };
-        let by_tuple = || {
-            self.by_tuple
-                .get(&tuple_key(&outer.src, outer.src_port, outer.dst_port))
-        };
-        let (peer, epoch, mask) = match dtls::classify(first) {
-            RecordKind::Unified => {
-                let view = DtlsUnified::new_checked(record, cid_len).map_err(malformed)?;
-                let peer = match view.connection_id() {
-                    Some(cid) => by_cid(cid),
-                    None => by_tuple(),
-                };
-                (peer, u64::from(view.epoch_bits()), 3)
-            }
-            RecordKind::ConnectionId => {
-                let view = DtlsCidRecord::new_checked(record, cid_len).map_err(malformed)?;
-                (by_cid(view.connection_id()), u64::from(view.epoch()), u64::MAX)
-            }
-            RecordKind::ApplicationData | RecordKind::Plaintext(_) => {
-                let view = DtlsRecord::new_checked(record).map_err(malformed)?;
-                if view.epoch() == 0 && first != dtls::ContentType::APPLICATION_DATA.0 {
-                    return Ok(Claim::Handshake);
-                }
-                (by_tuple(), u64::from(view.epoch()), u64::MAX)
-            }
-            RecordKind::Invalid => return Err(DropReason::RecordMalformed),
-        };
-        let peer = peer
-            .and_then(|id| self.peer(id))
-            .ok_or(DropReason::UnknownAssociation)?;
-        if outer.dst_port != peer.config.local_port {
-            return Err(DropReason::UnknownAssociation);
-        }
-        let matching = |id: &SaId| {
-            self.sas[*id as usize]
-                .as_ref()
-                .is_some_and(|sa| sa.epoch & mask == epoch)
-        };
-        peer.reads
-            .iter()
-            .flatten()
-            .copied()
-            .find(matching)
-            .map(Claim::Protected)
-            .ok_or(DropReason::UnknownEpoch)
-    }
 }
 
 fn limits(install: &SaInstall, version: Version) -> Limits {
@@ -740,6 +585,3 @@ fn limits(install: &SaInstall, version: Version) -> Limits {
         ..default
     }
 }
-
-#[cfg(test)]
-mod tests;
