@@ -622,7 +622,7 @@ impl Owner {
         }
         let log = std::mem::replace(&mut self.flow_log, FlowLog::new(FlowLogConfig::default(), &[]));
         self.write_records(&log.finish().records);
-        let board = self.device.as_mut().map(|device| device.transport_mut());
+        let board = self.device.as_mut().map(Device::transport_mut);
         let what_comes = if board.is_none_or(|board| board.outlives_us()) {
             "gave the device up; it goes on as programmed"
         } else {
