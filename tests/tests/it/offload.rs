@@ -130,6 +130,27 @@ fn tcp_is_cut_into_segments_with_right_numbers_flags_and_checksums() {
 }
 
 #[test]
+fn segments_may_be_jumbo_frames() {
+    for_each_backend(|backend| {
+        let mut bed = TestBed::new(
+            backend,
+            Setup::two_hosts().with(|setup| setup.vms.iter_mut().for_each(|vm| vm.mtu = 8_800)),
+        );
+        let payload = Random::new(5).octets(40_000);
+        let spec = bed.frame(0, 1, false).tcp(1, 2, 0x10, &payload);
+        let (frame, mut offload) = unfinished(&spec);
+        (offload.segmentation, offload.segment_len) = (Segmentation::Tcp, 8_700);
+        let outcome = bed.send_offload(0, &frame, offload);
+        assert!(outcome.drops.is_empty(), "{:?}", outcome.drops);
+        let segments = outcome.delivered.iter().map(|delivery| check(&delivery.frame).payload);
+        assert_eq!(
+            segments.map(|s| s.len()).collect::<Vec<_>>(),
+            [8_700, 8_700, 8_700, 8_700, 5_200]
+        );
+    });
+}
+
+#[test]
 fn udp_is_cut_into_datagrams_of_their_own() {
     for_each_backend(|backend| {
         let mut bed = TestBed::new(backend, Setup::two_hosts());
