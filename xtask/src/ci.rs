@@ -85,9 +85,9 @@ pub(crate) fn test(args: &[&str], captures: Option<&str>) -> Result<()> {
         &["--workspace", "--features", FAULT_POINTS]
     };
     let runner: &[&str] = if succeeds(cargo().args(["nextest", "--version"])) {
-        &["nextest", "run"]
+        &["nextest", "run", "--no-fail-fast"]
     } else {
-        &["test", "--all-targets"]
+        &["test", "--all-targets", "--no-fail-fast"]
     };
     let mut tests = cargo();
     tests.args(runner).args(scope).args(args);
