@@ -1,19 +1,7 @@
 //! A cycle model whose every step is carried out again, in the same order, by the functional model.
 
-use sealnic_abi::registers::offsets::counter_snapshot;
-use sealnic_abi::registers::{Register, Window};
 use sealnic_hw_model::cycle::{CycleModel, HwConfig};
 use sealnic_hw_model::{Edge, Ended, HostPort, HwModel, ModelConfig, Packet};
-
-/// All counters, by the registers.
-pub fn counters(model: &mut dyn HwModel) -> Vec<u32> {
-    model.write32(Register::CounterSnapshot.offset(), counter_snapshot::LATCH_MASK);
-    let window = Window::Counters;
-    (0..window.byte_len())
-        .step_by(4)
-        .map(|offset| model.read32(window.offset() + offset))
-        .collect()
-}
 
 /// A cycle model that is replayed when it is dropped: octets, verdicts, register values, counters, and what was done to host memory
 /// must be the same, or its dropping panics.
@@ -41,10 +29,9 @@ impl Drop for Replayed {
         if std::thread::panicking() || self.config.seed.is_none() {
             return;
         }
-        let seen = counters(&mut self.model);
-        let record = self.model.recorded().expect("it records from the beginning");
-        let mut replayed = record.replay(&self.config).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(counters(&mut replayed), seen, "counters of the replay");
+        self.model
+            .check_replay(&self.config)
+            .unwrap_or_else(|error| panic!("{error}"));
     }
 }
 

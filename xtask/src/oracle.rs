@@ -198,8 +198,11 @@ impl Bench {
         if variant.is_impaired {
             sealnic.args(IMPAIRMENTS.split(' '));
         }
-        quietly(&mut sealnic)?;
         let timed = (variant.model != MODELS[0]).then_some("--timed");
+        if timed.is_some() {
+            sealnic.arg("--check-replay");
+        }
+        quietly(&mut sealnic)?;
         let mut check_run = python("check_run.py");
         quietly(check_run.arg(&file).arg(&out).arg(&keys).args(impaired).args(timed))?;
         quietly(python("check_flow_log.py").arg(&file).arg(&out).args(impaired))?;

@@ -64,6 +64,31 @@ fn flows(path: &Path) -> BTreeMap<String, [u64; 4]> {
 }
 
 #[test]
+fn a_run_is_done_again_on_the_functional_model_when_asked() {
+    let checked = done(&[
+        "run",
+        SCENARIO,
+        "--model",
+        "cycle",
+        "--check-replay",
+        "--loss",
+        "0.05",
+        "--json",
+    ]);
+    let summary: Value = serde_json::from_slice(&checked.stdout).expect("JSON");
+    assert!(summary["replayed_steps"].as_u64().expect("a number") > 1_000);
+    let plain = done(&["run", SCENARIO, "--model", "cycle", "--loss", "0.05", "--json"]);
+    let mut plain: Value = serde_json::from_slice(&plain.stdout).expect("JSON");
+    assert!(plain.get("replayed_steps").is_none());
+    // Recording changes nothing.
+    for name in ["run_id", "replayed_steps"] {
+        plain[name] = summary[name].clone();
+    }
+    assert_eq!(plain, summary);
+    assert_eq!(sealnic(&["run", SCENARIO, "--check-replay"]).status.code(), Some(2));
+}
+
+#[test]
 fn what_happens_to_frames_is_the_same_on_both_models() {
     let folder = folder("both-models");
     let runs = ["functional", "cycle"].map(|model| {

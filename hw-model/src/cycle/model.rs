@@ -8,13 +8,14 @@ use crate::cycle::nic::{
     CONTROL_CPU, CycleNic, EGRESS_COMMIT, INGRESS_COMMIT, MAC_RX, NEVER, RING_DMA, VF_FETCH, unit_of,
 };
 use crate::cycle::probe::Probe;
-use crate::cycle::record::{Outcome, Record, Step};
+use crate::cycle::record::{Outcome, Record, ReplayError, Step};
 use crate::cycle::stats::CycleStats;
 use crate::host_port::HostPort;
 use crate::packet::{Edge, Ended, Packet};
 use crate::{HwModel, ModelConfig, ModelError};
 use sealnic_abi::DropReason;
-use sealnic_abi::registers::{Location, Register};
+use sealnic_abi::registers::offsets::counter_snapshot;
+use sealnic_abi::registers::{Location, Register, Window};
 use sealnic_firmware::Destination;
 
 /// Why a cycle model can't be made.
@@ -94,6 +95,21 @@ impl CycleModel {
     #[must_use]
     pub fn recorded(&self) -> Option<&Record> {
         self.nic.record.as_ref()
+    }
+
+    /// Replays what was recorded on a functional model made from `config`, as this one was, and compares the counters, too. Returns
+    /// the number of steps.
+    ///
+    /// # Errors
+    /// The replay came out differently, or nothing was recorded.
+    pub fn check_replay(&mut self, config: &ModelConfig) -> Result<usize, ReplayError> {
+        let seen = counters(self);
+        let record = self.recorded().ok_or(ReplayError::NotRecorded)?;
+        let mut replayed = record.replay(config)?;
+        if counters(&mut replayed) != seen {
+            return Err(ReplayError::Counters);
+        }
+        Ok(record.len())
     }
 
     /// Figures since the device was made, or since they were last reset.
@@ -255,6 +271,16 @@ impl CycleModel {
             Location::Register(_) => Some(Fence::Left),
         }
     }
+}
+
+/// All counters, by the registers.
+fn counters(model: &mut dyn HwModel) -> Vec<u32> {
+    model.write32(Register::CounterSnapshot.offset(), counter_snapshot::LATCH_MASK);
+    let window = Window::Counters;
+    (0..window.byte_len())
+        .step_by(4)
+        .map(|offset| model.read32(window.offset() + offset))
+        .collect()
 }
 
 impl HwModel for CycleModel {

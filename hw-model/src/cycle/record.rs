@@ -181,6 +181,12 @@ pub enum ReplayError {
         /// What came of it now.
         replayed: String,
     },
+    /// All steps came out the same, and yet not the counters.
+    #[error("the counters of the replay differ from those of the cycle model")]
+    Counters,
+    /// The model wasn't told to record.
+    #[error("nothing was recorded")]
+    NotRecorded,
 }
 
 impl Drop for Record {

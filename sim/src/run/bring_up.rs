@@ -34,7 +34,7 @@ pub fn bring_up(scenario: &Scenario, options: &RunOptions) -> Result<BroughtUp, 
         (None, ModelKind::Functional) => None,
     };
     let brought_up = bring_up_with(scenario, options, |_, config| match (options.model, &hardware) {
-        (ModelKind::Cycle, Some(hardware)) => timed.make(config, hardware),
+        (ModelKind::Cycle, Some(hardware)) => timed.make(config, hardware, options.check_replay),
         _ => Ok(Box::new(FunctionalModel::new(config)?)),
     })?;
     Ok(BroughtUp { timed, ..brought_up })

@@ -30,7 +30,7 @@ use sealnic_abi::DropReason;
 use sealnic_abi::event::Event;
 use sealnic_driver::flow_log::{FlowLogConfig, FlowLogFile};
 use sealnic_driver::{CounterSnapshot, FlowLog, RunId};
-use sealnic_hw_model::cycle::{CycleModelError, HwConfig};
+use sealnic_hw_model::cycle::{CycleModelError, HwConfig, ReplayError};
 use sealnic_hw_model::middleware::Impairments;
 use sealnic_hw_model::{Packet, Verdict};
 use sealnic_wire::{EthernetFrame, UdpPacket, vxlan};
@@ -78,6 +78,8 @@ pub struct RunOptions {
     pub hardware: Option<HwConfig>,
     /// What the cycle model shows of its inside.
     pub observation: Observation,
+    /// Do what the cycle models did again, on functional ones, and fail where it comes out differently.
+    pub check_replay: bool,
     /// What the wire does to frames.
     pub impairments: Impairments,
     /// Seed of all that is drawn for the NICs and is no key: connection ids, hash secrets, generations.
@@ -121,6 +123,14 @@ pub enum RunError {
     /// What is inside a cycle model can't be shown.
     #[error("the waveform or the trace can't be written: {0}; check the disk's free space")]
     Observation(std::io::Error),
+    /// The functional model does something else than the cycle model did.
+    #[error("host {host}: {source}; this is a bug, please report it")]
+    Replay {
+        /// Host's name.
+        host: String,
+        /// Where.
+        source: ReplayError,
+    },
     /// A driver failed.
     #[error("host {host}: {source}")]
     Driver {
@@ -364,12 +374,14 @@ impl<'a> Run<'a> {
         self.take_events()?;
         self.wire.add_impairments(&self.network.wire());
         let cycles = self.timed.finish(&host_names(self.scenario))?;
+        let replayed_steps = self.timed.check_replay(&host_names(self.scenario))?;
         let (frames, frame_fates) = self.fates()?;
         let mut summary = Summary {
             scenario: self.scenario.name.clone(),
             model: self.options.model.name(),
             hardware: cycles.values().next().map(|figures| figures.hardware.clone()),
             run_id: hex(self.run_id.octets()),
+            replayed_steps,
             frames,
             frame_fates,
             wire: self.wire,

@@ -18,6 +18,9 @@ pub struct Summary {
     pub hardware: Option<String>,
     /// Random name of this run, from which its keys derive; 32 hex digits.
     pub run_id: String,
+    /// Steps of the cycle models that functional ones did again, with the same result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replayed_steps: Option<usize>,
     /// Frames of the capture.
     pub frames: Frames,
     /// Drops over all NICs by reason, those that occurred.

@@ -21,15 +21,27 @@ pub struct Observation {
 #[derive(Default)]
 pub struct TimedModels {
     models: Vec<Shared<CycleModel>>,
+    /// What those were made from whose steps are recorded: all, or none.
+    recorded: Vec<ModelConfig>,
 }
 
 impl TimedModels {
-    /// Makes the next host's.
+    /// Makes the next host's, which records what it does when it is to be replayed.
     ///
     /// # Errors
     /// The hardware can't be, or there is no randomness.
-    pub fn make(&mut self, config: &ModelConfig, hardware: &HwConfig) -> Result<Box<dyn HwModel>, RunError> {
-        let model = Shared::new(CycleModel::new(config, hardware)?);
+    pub fn make(
+        &mut self,
+        config: &ModelConfig,
+        hardware: &HwConfig,
+        record: bool,
+    ) -> Result<Box<dyn HwModel>, RunError> {
+        let mut model = CycleModel::new(config, hardware)?;
+        if record {
+            model.record();
+            self.recorded.push(*config);
+        }
+        let model = Shared::new(model);
         self.models.push(model.clone());
         Ok(Box::new(model))
     }
@@ -82,5 +94,20 @@ impl TimedModels {
         }
         result.map_err(RunError::Observation)?;
         Ok(figures)
+    }
+
+    /// Carries out on functional models what was recorded, in the order in which it changed state: octets, verdicts, register values, events
+    /// and counters must be the same. Returns the number of steps; `None` when nothing was recorded.
+    ///
+    /// # Errors
+    /// The first difference.
+    pub fn check_replay(&self, names: &[&str]) -> Result<Option<usize>, RunError> {
+        let mut steps = None;
+        for ((model, config), name) in self.models.iter().zip(&self.recorded).zip(names) {
+            let replayed = model.model().check_replay(config);
+            let host = || (*name).to_owned();
+            *steps.get_or_insert(0) += replayed.map_err(|source| RunError::Replay { host: host(), source })?;
+        }
+        Ok(steps)
     }
 }

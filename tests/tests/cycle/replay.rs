@@ -12,7 +12,6 @@ use sealnic_hw_model::middleware::Impairments;
 use sealnic_hw_model::pci::Permissions;
 use sealnic_hw_model::{Edge, HwModel, ModelConfig, Offload, Segmentation, Verdict};
 use sealnic_tests::pf::{HostRing, IOVA, MEMORY, bed_of};
-use sealnic_tests::replayed::counters;
 use sealnic_tests::timed::{LoadBed, Seen, Timed, functional};
 use sealnic_tests::{Random, Setup, TestBed};
 use std::sync::Arc;
@@ -51,12 +50,7 @@ fn replayed(bed: &mut TestBed, configs: &[ModelConfig], models: &[Timed]) -> usi
     bed.settle();
     let mut steps = 0;
     for (host, config) in configs.iter().enumerate() {
-        let mut timed = models[host].clone();
-        let seen = counters(&mut timed);
-        let record = models[host].with(|model| model.recorded().cloned()).unwrap();
-        steps += record.len();
-        let mut replayed = record.replay(config).unwrap();
-        assert_eq!(counters(&mut replayed), seen, "counters of host {host}");
+        steps += models[host].with(|model| model.check_replay(config)).unwrap();
     }
     steps
 }

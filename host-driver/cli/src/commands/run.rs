@@ -33,6 +33,10 @@ pub(crate) struct Args {
     /// Write a trace of frames through the cycle model's units to FILE (JSON, for ui.perfetto.dev).
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    /// Do all that the cycle model did once more on the functional model, in the order in which it changed state, and fail if a verdict, an
+    /// octet, an event or a counter differs.
+    #[arg(long)]
+    check_replay: bool,
     /// Capture to run instead of the scenario's.
     #[arg(long, value_name = "FILE")]
     capture: Option<PathBuf>,
@@ -99,11 +103,13 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
         Model::Functional => ModelKind::Functional,
         Model::Cycle => ModelKind::Cycle,
     };
-    let timed = [("--hw", &args.hw), ("--wave", &args.wave), ("--trace", &args.trace)];
-    if let Some((option, _)) = timed
-        .iter()
-        .find(|(_, given)| given.is_some() && model != ModelKind::Cycle)
-    {
+    let timed = [
+        ("--hw", args.hw.is_some()),
+        ("--wave", args.wave.is_some()),
+        ("--trace", args.trace.is_some()),
+        ("--check-replay", args.check_replay),
+    ];
+    if let Some((option, _)) = timed.iter().find(|(_, given)| *given && model != ModelKind::Cycle) {
         return Err(CommandError::Usage(format!(
             "{option} is of use with --model cycle only, the functional model takes no time; add --model cycle, or leave {option} out"
         )));
@@ -138,6 +144,7 @@ pub(crate) fn run(args: &Args) -> Result<(), CommandError> {
             wave: args.wave.clone(),
             trace: args.trace.clone(),
         },
+        check_replay: args.check_replay,
         impairments: sealnic_hw_model::middleware::Impairments {
             loss: args.loss,
             reorder: args.reorder,
@@ -231,6 +238,12 @@ fn write_text(out: &mut impl Write, summary: &Summary, args: &Args) -> io::Resul
         a.held,
         if a.balanced { "balanced" } else { "NOT balanced" },
     )?;
+    if let Some(steps) = summary.replayed_steps {
+        writeln!(
+            out,
+            "Replay: {steps} steps on functional models, each with the same result"
+        )?;
+    }
     if let Some(dir) = &args.out {
         writeln!(
             out,
