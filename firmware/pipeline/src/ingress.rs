@@ -467,6 +467,17 @@ mod tests {
         receiver.from_wire(0, &mut frame)
     }
 
+    #[test]
+    fn a_counter_is_read_as_it_stands() {
+        let (mut sender, mut receiver) = (device(0), device(1));
+        for count in 0..4 {
+            assert_eq!(sender.counter(Counter::WireSealed), count);
+            assert_eq!(receiver.counter(Counter::VfOut), count);
+            let datagram = sealed(&mut sender);
+            assert_eq!(receive(&mut receiver, &datagram), Verdict::Vf(0));
+        }
+    }
+
     /// Notices about SAs since the last call.
     fn notices(nic: &mut TestNic) -> Vec<(EventKind, u32)> {
         let events = core::iter::from_fn(|| nic.events.pop());
