@@ -520,9 +520,9 @@ impl<M: Memory> KeyStore<M> {
         };
         // Each call goes on where the last one found something, so that many that end at once are found in one pass.
         while now_ns >= self.next_retire_ns {
-            let rest = self.sas.iter().enumerate().skip(self.expiry_at);
-            let due = rest.filter_map(|(id, sa)| Some((id, retiring(sa)?)));
-            if let Some((id, _)) = due.into_iter().find(|(_, end)| *end <= now_ns) {
+            let is_due = |sa: &Option<Sa>| retiring(sa).is_some_and(|end| end <= now_ns);
+            let mut rest = self.sas.iter().enumerate().skip(self.expiry_at);
+            if let Some((id, _)) = rest.find(|(_, sa)| is_due(sa)) {
                 self.expiry_at = id;
                 return Some(id as SaId);
             }
